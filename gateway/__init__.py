@@ -1,0 +1,1 @@
+"""MyPay's core and its HTTP face."""

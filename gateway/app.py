@@ -1,0 +1,170 @@
+"""The API process, put together: what it works with, its routes, and the server that runs it."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import structlog
+from litestar import Litestar, Router
+from litestar.types import ASGIApp
+
+from gateway import logs
+from gateway import settings as settings_module
+from gateway.clock import Clock
+from gateway.http.auth import KeyCache, authentication
+from gateway.http.callbacks import receive_callback, return_page
+from gateway.http.context import RequestContext
+from gateway.http.health import Check
+from gateway.http.payments import PaymentController
+from gateway.http.wiring import base_kwargs, base_routes
+from gateway.sealing import Sealer
+from gateway.server import die_with_parent
+from gateway.services import Accounts, Services
+from gateway.settings import Settings
+from gateway.store import directory, gauges, wakeups
+from gateway.store.accept import accept
+from gateway.store.batcher import Batcher
+from gateway.store.database import connect, create_pool, keep_clock, read_clock
+from gateway.store.migrate import check_schema
+from gateway.store.vault import Vault
+from gateway.store.wakeups import RedisWakeups
+from gateway.usecases.record_outcome import Recorder
+from gateway.usecases.waiters import Waiters
+from streams.announcements import Announcements
+from streams.publisher import Publisher
+
+READ_CONNECTIONS: Final = 4
+ACCEPT_PATIENCE_S: Final = 8.0  # a client waits so long for its batch; then 503
+SHUTDOWN_S: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def asgi() -> ASGIApp:
+    """The application of one server process: settings from the environment (what granian calls)."""
+    settings = settings_module.load()
+    logs.configure(settings.log_file)
+    return create_app(settings)
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The application with these settings. Nothing is opened before it starts."""
+    process = Process(settings)
+    merchants = Router(
+        path="", route_handlers=[PaymentController], middleware=[authentication(KeyCache(process.find_key))]
+    )
+    base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
+    app = Litestar(
+        route_handlers=[merchants, receive_callback, return_page, *base],
+        lifespan=[process.lifespan],
+        openapi_config=None,
+        **base_kwargs(settings.public_url),
+    )
+    return RequestContext(app)
+
+
+class Process:
+    """What one API process holds while it runs."""
+
+    services: Services
+    publisher: Publisher
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redis = wakeups.client(settings)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Litestar) -> AsyncIterator[None]:
+        """Open everything, serve, then finish what was begun. Raises `SchemaError` on a database of another schema."""
+        die_with_parent()
+        async with AsyncExitStack() as stack:
+            self.services = await self._open(stack)
+            app.state.services = self.services
+            log.info("api.ready", process=self.services.process)
+            yield
+            log.info("api.stops")
+
+    async def _open(self, stack: AsyncExitStack) -> Services:
+        settings, clock = self._settings, Clock()
+        pool = await create_pool(settings, size=READ_CONNECTIONS)
+        stack.push_async_callback(pool.close)
+        async with pool.acquire() as connection:
+            await check_schema(connection)
+        await read_clock(clock, pool)
+        self.publisher = Publisher(settings)
+        await self.publisher.start()
+        stack.push_async_callback(self.publisher.stop)
+        hints = RedisWakeups(settings)
+        stack.push_async_callback(hints.close)
+        announcements = Announcements(self.publisher)
+        recorder = Recorder(settings, clock, announcements, hints, lanes=1)
+        stack.push_async_callback(recorder.close)
+        flusher = Batcher(
+            accept,
+            lambda: connect(settings),
+            name="accept",
+            queue_max=settings.accept_queue,
+            patience_s=ACCEPT_PATIENCE_S,
+        )
+        stack.push_async_callback(flusher.close)
+        waiters = Waiters(pool)
+        stack.push_async_callback(waiters.close)
+        process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        sealer = Sealer(settings.key("seal"))
+        for work in (keep_clock(clock, pool), wakeups.listen(settings, process, waiters.hint)):
+            task = asyncio.create_task(work)
+            stack.callback(task.cancel)
+        return Services(
+            settings=settings,
+            clock=clock,
+            process=process,
+            pool=pool,
+            sealer=sealer,
+            vault=Vault(pool, sealer, settings),
+            accounts=Accounts(pool),
+            accept=flusher,
+            recorder=recorder,
+            commands=announcements,
+            announce_callback=announcements.callback,
+            waiters=waiters,
+        )
+
+    async def find_key(self, digest: bytes) -> directory.ApiKeyRow | None:
+        """The API key with this digest, from the database."""
+        async with self.services.reading() as connection:
+            return await directory.find_key(connection, digest)
+
+    async def refresh_gauges(self) -> None:
+        """Read the gauges that live in the database."""
+        async with self.services.reading() as connection:
+            await gauges.refresh(connection)
+
+    def checks(self) -> dict[str, Check]:
+        """The parts that readiness looks at."""
+        return {
+            "postgres": Check(probe=self._probe_postgres, required=True),
+            "kafka": Check(probe=self._probe_kafka),
+            "redis": Check(probe=self._probe_redis),
+            "workers": Check(probe=self._probe_workers),
+        }
+
+    async def _probe_postgres(self) -> None:
+        async with self.services.reading() as connection:
+            await connection.execute("select 1")
+
+    async def _probe_kafka(self) -> None:
+        if not self.publisher.connected:
+            raise ConnectionError("the producer has no connection")
+
+    async def _probe_redis(self) -> None:
+        if self._redis is None:
+            raise ConnectionError("REDIS_HOST is not set")
+        await self._redis.ping()
+
+    async def _probe_workers(self) -> None:
+        async with self.services.reading() as connection:
+            if not await gauges.relay_is_led(connection):
+                raise ConnectionError("no worker leads the relay")

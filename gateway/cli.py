@@ -1,0 +1,194 @@
+"""The command `mypay`: every way to start a part of it.
+
+Commands import what they need when they run, so that `mypay --help` answers at once and a process loads only its own
+part. Whatever a person can put right is one sentence on stderr: status 2 for settings and arguments, 1 for the rest.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+SIMULATOR_PORT: Final = 5101
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """One sub-command: what it is for, its arguments, and what it does (returns the exit status)."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+class UsageError(Exception):
+    """The arguments make no sense; the message is one sentence."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    from gateway.processes import ProcessError
+    from gateway.settings import SettingsError
+    from gateway.supervisor import SupervisorError
+
+    options = _parser().parse_args(argv)
+    try:
+        return COMMANDS[options.command].run(options)
+    except (SettingsError, UsageError) as error:
+        return _complain(error, 2)
+    except (ProcessError, SupervisorError) as error:
+        return _complain(error, 1)
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"mypay: {error}", file=sys.stderr)
+    return status
+
+
+def _up(options: argparse.Namespace) -> int:
+    from gateway import cli_up
+    from streams.topics import create_topics
+
+    if options.detach:
+        return cli_up.detach(options.directory, sys.argv[1:] or ["up"])
+    return cli_up.run(options.directory, options.port, options.pace, create_topics)
+
+
+def _down(options: argparse.Namespace) -> int:
+    from gateway import cli_up
+
+    return cli_up.down(options.directory)
+
+
+def _api(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from gateway.server import serve
+
+    serve(settings.load())
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from providers.registry import PROVIDERS
+    from streams.app import ROLES, run
+
+    roles = _chosen("role", options.roles, ROLES)
+    providers = _chosen("provider", options.providers, tuple(PROVIDERS))
+    run(settings.load(), roles, providers, options.paused)
+    return 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from urllib.parse import urlsplit
+
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError
+
+    from gateway import settings
+    from gateway.store.migrate import SchemaError, code_revision, migrate
+    from gateway.supervisor import SupervisorError
+
+    uri = settings.load().database_uri
+    where = f"{urlsplit(uri).hostname}:{urlsplit(uri).port or 5432}{urlsplit(uri).path}"
+    try:
+        migrate(uri)
+    except SchemaError as error:
+        raise SupervisorError(str(error)) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError, DBAPIError) as error:
+        raise SupervisorError(f"The database {where} could not be migrated: {_cause(error)}") from error
+    print(f"The database {where} is at revision {code_revision()}.")
+    return 0
+
+
+def _simulator(options: argparse.Namespace) -> int:
+    from providers.simulators import serve, simulators
+
+    ports = _simulator_ports(options.names, options.port, tuple(simulators()))
+    options.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        serve(ports, directory=options.directory, pace=options.pace)
+    except OSError as error:
+        raise UsageError(f"A simulator cannot listen: {error.strerror or error}; choose another --port.") from error
+    return 0
+
+
+def _simulator_ports(names: Sequence[str], first: int, known: tuple[str, ...]) -> dict[str, int]:
+    """`["sandbox=5300", "cpay"]` → a port each: the one named, else the next from `first` on."""
+    wanted = dict(name.partition("=")[::2] for name in (known if "all" in names else names))
+    _chosen("simulator", ",".join(wanted), known)
+    try:
+        return {name: int(port) if port else first + index for index, (name, port) in enumerate(wanted.items())}
+    except ValueError:
+        raise UsageError("A simulator's port is a number, as in sandbox=5101.") from None
+
+
+def _chosen(what: str, text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """A comma-separated choice among the known ones; all of them when nothing was chosen."""
+    chosen = known if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in chosen if name not in known]
+    if unknown or not chosen:
+        raise UsageError(f"Unknown {what} {', '.join(unknown) or 'of no name'}: there are {', '.join(known)}.")
+    return chosen
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of the innermost reason; drivers wrap it, and add their own advice below."""
+    reason = error.__cause__ if error.__cause__ is not None else error
+    return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".") + "."
+
+
+# --- The table of commands --------------------------------------------------------------------------------------------
+
+
+def _no_arguments(parser: argparse.ArgumentParser) -> None:
+    """For commands that only read the settings."""
+
+
+def _directory_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--directory", type=Path, default=Path(".mypay"), help="where its data is (default: .mypay)")
+
+
+def _up_arguments(parser: argparse.ArgumentParser) -> None:
+    _directory_argument(parser)
+    parser.add_argument("--port", type=int, default=5000, help="the API's port (default: 5000)")
+    parser.add_argument("--pace", type=float, default=1.0, help="multiplies the providers' declared durations")
+    parser.add_argument("--detach", action="store_true", help="return once it is ready; `mypay down` ends it")
+
+
+def _worker_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--roles", help="executor, callbacks, relay, sweeper, comma-separated (default: all)")
+    parser.add_argument("--providers", help="comma-separated (default: all)")
+    parser.add_argument("--paused", action="store_true", help="execute nothing until an operator allows it")
+
+
+def _simulator_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME[=PORT]", help="a provider's name, or `all`")
+    parser.add_argument("--port", type=int, default=SIMULATOR_PORT, help=f"the first port (default: {SIMULATOR_PORT})")
+    parser.add_argument("--pace", type=float, default=1.0, help="multiplies the providers' declared durations")
+    ledgers = Path(".mypay/simulators")
+    parser.add_argument("--directory", type=Path, default=ledgers, help=f"where ledgers are kept (default: {ledgers})")
+
+
+COMMANDS: Final = {
+    "up": Command(help="start everything on this machine", arguments=_up_arguments, run=_up),
+    "down": Command(help="end a running `up`", arguments=_directory_argument, run=_down),
+    "api": Command(help="serve the HTTP API", arguments=_no_arguments, run=_api),
+    "worker": Command(help="run everything beside the API", arguments=_worker_arguments, run=_worker),
+    "migrate": Command(help="bring the database to this version's schema", arguments=_no_arguments, run=_migrate),
+    "simulator": Command(help="play a provider", arguments=_simulator_arguments, run=_simulator),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mypay", description="MyPay: one payment API, many providers.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        command.arguments(commands.add_parser(name, help=command.help, description=command.help))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The outermost layer: who asks (Request-Id, traceparent), how long it took (Server-Timing), and the access log.
+
+Plain ASGI around the whole application, so that answers to unknown paths carry the same headers. Each request must run
+in a task of its own (granian's default), or the context variable would be shared.
+"""
+
+import re
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from msgspec import Struct
+
+from gateway import ids, timings
+from gateway.http.access_log import AccessLine, AccessLog
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Current(Struct, kw_only=True):
+    """What is known about the request that this task serves; `code` and `status` once it is answered."""
+
+    request_id: str
+    traceparent: str | None = None  # W3C Trace Context, as received: passed on, not interpreted
+    merchant: str | None = None
+    code: str | None = None
+    status: int = 0
+
+
+_CURRENT: Final[ContextVar[Current]] = ContextVar("request")
+
+
+def current() -> Current:
+    """The request that this task serves. Raises `LookupError` outside of one."""
+    return _CURRENT.get()
+
+
+class RequestContext:
+    """ASGI middleware that gives every request its context, and every answer its headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = AccessLog()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and log one line about it."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request = _identified(scope)
+        _CURRENT.set(request)
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        spent = timings.start()
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                request.status = message["status"]
+                timing = _server_timing(time.perf_counter() - started, spent)
+                identity = (b"request-id", request.request_id.encode())
+                message["headers"] = [*message["headers"], identity, (b"server-timing", timing)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            self._log.write(_line(scope, request, time.perf_counter() - started))
+
+
+def _identified(scope: Scope) -> Current:
+    """The client's own request id is kept where it is harmless; anything else is replaced, never refused."""
+    request_id, traceparent = None, None
+    for name, value in scope["headers"]:
+        if name == b"request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+            traceparent = value.decode()
+    return Current(request_id=request_id or ids.show(ids.REQUEST, ids.new()), traceparent=traceparent)
+
+
+def _server_timing(total_s: float, spent: timings.Timings) -> bytes:
+    """Milliseconds (Server Timing, W3C): all of it, and the parts spent in the database and in the accept queue."""
+    return b"app;dur=%.1f, db;dur=%.1f, queue;dur=%.1f" % (total_s * 1e3, spent.db_s * 1e3, spent.queue_s * 1e3)
+
+
+def _line(scope: HTTPScope, request: Current, seconds: float) -> AccessLine:
+    return AccessLine(
+        timestamp=datetime.now(UTC),
+        request_id=request.request_id,
+        merchant=request.merchant,
+        method=scope["method"],
+        route=scope.get("path_template", "-"),  # set by the router; an unknown path is not worth its bytes
+        status=request.status,
+        code=request.code,
+        ms=round(seconds * 1e3, 1),
+    )

@@ -1,0 +1,95 @@
+"""Liveness, readiness and metrics, for whoever runs this process."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+import structlog
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from gateway.metrics import METRICS
+from gateway.payments.errors import MyPayError
+
+PROBE_TIMEOUT_S: Final = 1.0
+
+Word: TypeAlias = Literal["ok", "degraded", "unavailable"]
+Probe: TypeAlias = Callable[[], Awaitable[None]]
+
+log = structlog.get_logger("gateway.http")
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """A part that this process uses. `probe` raises when it is away; without a `required` one we take no work."""
+
+    probe: Probe
+    required: bool = False
+
+
+class Readiness(Struct, frozen=True):
+    """The body of /health/ready."""
+
+    status: Word
+    checks: dict[str, Word]
+
+
+async def readiness(checks: Mapping[str, Check]) -> Readiness:
+    """Probe all parts at once, each for at most `PROBE_TIMEOUT_S`."""
+    probes = (asyncio.wait_for(check.probe(), PROBE_TIMEOUT_S) for check in checks.values())
+    results = await asyncio.gather(*probes, return_exceptions=True)
+    words = {name: _word(name, checks[name], result) for name, result in zip(checks, results, strict=True)}
+    worst: tuple[Word, ...] = ("unavailable", "degraded", "ok")
+    return Readiness(next(word for word in worst if word in words.values() or word == "ok"), words)
+
+
+def _word(name: str, check: Check, result: BaseException | None) -> Word:
+    if result is None:
+        return "ok"
+    log.warning("health.failed", part=name, error=repr(result))
+    return "unavailable" if check.required else "degraded"
+
+
+def routes(
+    checks: Mapping[str, Check], *, metrics_token: str | None, refresh: Probe | None = None
+) -> list[HTTPRouteHandler]:
+    """The handlers. `refresh` sets the gauges that are read from the database, before they are shown."""
+
+    @get("/health/live", operation_id="getLiveness", tags=["health"], sync_to_thread=False)
+    def live() -> dict[str, str]:
+        """Whether the process answers at all."""
+        return {"status": "ok"}
+
+    @get("/health/ready", operation_id="getReadiness", tags=["health"])
+    async def ready() -> Response[bytes]:
+        """Whether the process can take work, and how each part it needs is."""
+        found = await readiness(checks)
+        status = 503 if found.status == "unavailable" else 200
+        return Response(
+            msgspec.json.encode(found), status_code=status, media_type="application/json", headers=_NO_STORE
+        )
+
+    @get("/metrics", operation_id="getMetrics", tags=["health"])
+    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The metrics in Prometheus' text format."""
+        if metrics_token is not None and not _is_allowed(request, metrics_token):
+            raise MyPayError("unauthorized", "The metrics need METRICS_TOKEN as a bearer token.")
+        if refresh is not None:
+            await refresh()
+        return Response(
+            generate_latest(METRICS.registry), headers={**_NO_STORE, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+        )
+
+    return [live, ready, metrics]
+
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+def _is_allowed(request: Request[Any, Any, Any], token: str) -> bool:
+    sent = request.headers.get("authorization", "")
+    return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())

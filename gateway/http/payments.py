@@ -1,0 +1,181 @@
+"""/v1/payments: create, read, list, confirm."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeAlias
+from uuid import UUID
+
+from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.params import FromPath
+from msgspec import Meta
+
+from gateway import ids
+from gateway.http import cursors, prefer
+from gateway.http.auth import Principal
+from gateway.http.cursors import PageQuery
+from gateway.http.idempotency import required_key
+from gateway.http.json_body import fingerprint_of, read_json
+from gateway.payments import rules, views
+from gateway.payments.errors import MyPayError
+from gateway.payments.model import Payment, ReviewReason, Status
+from gateway.payments.requests import ConfirmPayment, CreatePayment
+from gateway.services import Services
+from gateway.store import payments as store
+from gateway.usecases.confirm_payment import confirm_payment, started_now
+from gateway.usecases.create_payment import create_payment
+from gateway.usecases.waiters import wait_for
+
+Authenticated: TypeAlias = Request[Principal, Any, State]
+_JSON: Final = "application/json"
+
+
+class PaymentQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    """The filters of GET /v1/payments; `status` may repeat."""
+
+    status: tuple[Status, ...] = ()
+    provider: str | None = None
+    account: str | None = None
+    reference: str | None = None
+    phone: str | None = None
+    currency: str | None = None
+    amount: Annotated[int, Meta(ge=1, le=10**15)] | None = None
+    review: ReviewReason | None = None
+    created_from: Annotated[datetime, Meta(tz=True)] | None = None
+    created_to: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class PaymentController(Controller):
+    """Payments of the key's merchant, in the key's mode."""
+
+    path = "/v1/payments"
+
+    @post()
+    async def create(self, request: Authenticated) -> Response[bytes]:
+        """Accept a payment: 201 means that it is on disk. `Prefer: wait=N` holds the answer until it has moved."""
+        key = required_key(request.scope)
+        body = await read_json(request, CreatePayment)
+        services, user = services_of(request), request.user
+        wait_s = prefer.wait_s(request.scope)
+        payment_id = ids.new(ids.logical_partition(user.merchant_id, user.livemode, key))
+        with services.waiters.expect(payment_id) as moved:
+            accepted = await create_payment(
+                services,
+                merchant_id=user.merchant_id,
+                livemode=user.livemode,
+                request=body.value,
+                key=key,
+                fingerprint=fingerprint_of(request, body),
+                payment_id=payment_id,
+                waiter=services.process if wait_s else None,
+            )
+            if wait_s and accepted.fresh:
+                await wait_for(moved, wait_s)
+        if wait_s and not accepted.fresh:
+            await _wait_for_other(services, accepted.payment, wait_s)
+        content = await _now(services, accepted.payment) if wait_s else views.accepted_json(accepted.payment)
+        headers = {"Location": f"/v1/payments/{ids.show(ids.PAYMENT, accepted.payment.id)}", **prefer.applied(wait_s)}
+        return _answer(content, 201, headers, replayed=not accepted.fresh)
+
+    @get("/{payment_id:str}")
+    async def read(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """One payment."""
+        async with services_of(request).reading() as connection:
+            payment = await _find(connection, request.user, payment_id)
+        return _answer(views.payment_json(payment), 200)
+
+    @get()
+    async def page(self, request: Authenticated) -> Response[bytes]:
+        """A page of payments, newest first."""
+        query = cursors.read_query(request.scope, PaymentQuery)
+        after = None if query.after is None else cursors.decode(cursors.AfterId, query.after).id
+        async with services_of(request).reading() as connection:
+            found = await store.page(
+                connection,
+                request.user.merchant_id,
+                request.user.livemode,
+                _filters(query),
+                after,
+                query.limit + 1,
+            )
+        shown, has_more = found[: query.limit], len(found) > query.limit
+        following = cursors.AfterId(shown[-1].id) if has_more else None
+        objects = [views.payment_json(each) for each in shown]
+        return _answer(cursors.page(objects, has_more=has_more, following=following), 200)
+
+    @post("/{payment_id:str}/confirm", status_code=200)
+    async def confirm(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """Pass the payer's code on to the provider."""
+        key = required_key(request.scope)
+        body = await read_json(request, ConfirmPayment)
+        services, user = services_of(request), request.user
+        wait_s = prefer.wait_s(request.scope)
+        started = await confirm_payment(
+            services,
+            merchant_id=user.merchant_id,
+            livemode=user.livemode,
+            payment_id=_payment_id(payment_id),
+            otp=body.value.otp,
+            key=key,
+            fingerprint=fingerprint_of(request, body),
+            waiter=services.process if wait_s else None,
+        )
+        content = started.body
+        if wait_s:
+            with services.waiters.expect(started.operation_id) as over:
+                await wait_for(over, wait_s)
+            content = await started_now(services, started)
+        return _answer(content, 200, prefer.applied(wait_s), replayed=started.replayed)
+
+
+def services_of(request: Request[Any, Any, State]) -> Services:
+    """What this process works with."""
+    services: Services = request.app.state.services
+    return services
+
+
+def _answer(
+    content: bytes, status: int, headers: dict[str, str] | None = None, *, replayed: bool = False
+) -> Response[bytes]:
+    extra = {"Idempotency-Replayed": "true"} if replayed else {}
+    return Response(content, status_code=status, media_type=_JSON, headers={**(headers or {}), **extra})
+
+
+def _payment_id(text: str) -> UUID:
+    payment_id = ids.read(ids.PAYMENT, text)
+    if payment_id is None:
+        raise MyPayError("not_found", "There is no such payment.")
+    return payment_id
+
+
+async def _find(connection: Any, user: Principal, text: str) -> Payment:
+    payment = await store.get(connection, user.merchant_id, user.livemode, _payment_id(text))
+    if payment is None:
+        raise MyPayError("not_found", "There is no such payment.")
+    return payment
+
+
+async def _now(services: Services, payment: Payment) -> bytes:
+    async with services.reading() as connection:
+        current = await store.get(connection, payment.merchant_id, payment.livemode, payment.id)
+    return views.payment_json(current or payment)
+
+
+async def _wait_for_other(services: Services, payment: Payment, wait_s: float) -> None:
+    with services.waiters.expect(payment.id) as moved:
+        await wait_for(moved, wait_s)
+
+
+def _filters(query: PaymentQuery) -> store.Filters:
+    account = None if query.account is None else ids.read(ids.ACCOUNT, query.account) or ids.NIL
+    return store.Filters(
+        status=tuple(query.status) or None,
+        provider=query.provider,
+        account=account,
+        reference=query.reference,
+        phone=None if query.phone is None else rules.phone_filter(query.phone),
+        currency=query.currency,
+        amount=query.amount,
+        review=query.review,
+        created_from=query.created_from,
+        created_to=query.created_to,
+    )

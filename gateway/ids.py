@@ -1,0 +1,71 @@
+"""Ids: TypeIDs (prefix, underscore, 26 characters) over UUIDv7, with the logical partition in the last byte.
+
+A payment's logical partition is `sha256(merchant ‖ mode ‖ key)[0]`; refunds, payouts' and payments' operations carry
+their root's. Kafka partitions, and one day Postgres shards, follow from an id alone. In memory and in Postgres an id
+is a UUID; the prefixed form exists only at the edges.
+"""
+
+import hashlib
+import os
+import time
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from typeid import TypeID
+from typeid.errors import TypeIDException
+
+PAYMENT: Final = "pay"
+REFUND: Final = "ref"
+PAYOUT: Final = "pout"
+OPERATION: Final = "op"
+EVENT: Final = "evt"
+ACCOUNT: Final = "acc"
+MERCHANT: Final = "mer"
+USER: Final = "usr"
+API_KEY: Final = "key"
+CALLBACK: Final = "cb"
+REQUEST: Final = "req"
+DEAD_LETTER: Final = "dl"
+
+NIL: Final = UUID(int=0)
+_VERSION_7: Final = 0x7 << 76
+_VARIANT: Final = 0b10 << 62
+
+
+def logical_partition(merchant_id: UUID, livemode: bool, key: str) -> int:
+    """0 to 255: where the payment made with this idempotency key lives."""
+    return hashlib.sha256(merchant_id.bytes + (b"\x01" if livemode else b"\x00") + key.encode()).digest()[0]
+
+
+def new(lp: int | None = None, *, at_ms: int | None = None) -> UUID:
+    """A UUIDv7 (RFC 9562) of the time `at_ms` (default: now); its last byte is `lp`, or random."""
+    milliseconds = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    random = int.from_bytes(os.urandom(10))
+    value = (milliseconds << 80) | _VERSION_7 | (((random >> 64) & 0xFFF) << 64) | _VARIANT | (random & (2**62 - 1))
+    return UUID(int=value if lp is None else (value & ~0xFF) | lp)
+
+
+def lp_of(value: UUID) -> int:
+    """The logical partition that an id carries."""
+    return value.int & 0xFF
+
+
+def day_floor(day: datetime) -> UUID:
+    """The smallest UUIDv7 of the time `day`: the bound of a partition by day."""
+    return UUID(int=int(day.timestamp() * 1000) << 80)
+
+
+def show(prefix: str, value: UUID) -> str:
+    """The public form, "pay_01k…"."""
+    return str(TypeID.from_uuid(value, prefix))  # type: ignore[arg-type]  # it reads .int, which both kinds have
+
+
+def read(prefix: str, text: str) -> UUID | None:
+    """The UUID of a public id, or None when it is malformed or of another type (the API answers 404)."""
+    if not text.startswith(prefix + "_") or len(text) != len(prefix) + 27:
+        return None
+    try:
+        return UUID(int=TypeID.from_string(text).uuid.int)
+    except (TypeIDException, ValueError):
+        return None

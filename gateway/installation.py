@@ -1,0 +1,116 @@
+"""A whole installation on one machine, below one directory.
+
+| below the directory | what it is |
+|---|---|
+| secret | SECRET_KEY and JWT_SECRET_KEY, made at the first start; without it the stored credentials cannot be read |
+| ports.json | the ports that were free at the first start |
+| demo.json | the demo merchant's key, and where everything is |
+| postgres/ kafka/ valkey/ | the parts' data and logs |
+| simulators/ | the simulators' ledgers |
+| cache/ | Kafka's jars |
+| log/ | the processes' logs: this run's and, with `.1`, the former one's |
+| lock, run.json | who runs it now |
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.embedded import EmbeddedKafka, EmbeddedPostgres, EmbeddedValkey
+from gateway.processes import Program, Progress, end_all_leftovers
+from gateway.supervisor import ports, require_free, write_private
+
+DATABASE: Final = "mypay"
+PARTITIONS: Final = 4
+_SECRETS: Final = ("SECRET_KEY", "JWT_SECRET_KEY")
+
+
+class Installation(Struct, frozen=True, kw_only=True):
+    """What `up` runs: the parts, the simulators' ports by provider, and the environment of our processes."""
+
+    directory: Path
+    port: int
+    postgres: EmbeddedPostgres
+    kafka: EmbeddedKafka
+    valkey: EmbeddedValkey
+    simulators: Mapping[str, int]
+    environment: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Without the environment, which holds secrets."""
+        return f"Installation({self.directory})"
+
+    @property
+    def simulator_urls(self) -> dict[str, str]:
+        """Where each simulator listens."""
+        return {name: f"http://127.0.0.1:{port}" for name, port in self.simulators.items()}
+
+    def program(self, name: str, *arguments: str, grace_s: float) -> Program:
+        """One of our own commands, as a supervised process."""
+        return Program(
+            name=name,
+            argv=(sys.executable, "-m", "gateway.cli", *arguments),
+            owner=self.directory,
+            log=self.directory / "log" / f"{name}.log",
+            env=self.environment,
+            grace_s=grace_s,
+        )
+
+
+def plan(directory: Path, port: int, pace: float, say: Progress) -> Installation:
+    """Decide what runs where. The first start makes the secrets, the ports and the database cluster.
+
+    Raises `SupervisorError` with one sentence when a port is taken.
+    """
+    from providers.simulators import simulators as known_simulators
+
+    end_all_leftovers(directory)  # they would hold our own ports
+    require_free(port, "the API, choose another one with --port")
+    of_simulators = {name: f"simulator {name}" for name in known_simulators()}
+    chosen = ports(directory, ["postgres", "kafka", "kafka controller", "valkey", *of_simulators.values()])
+    simulators = {name: chosen[label] for name, label in of_simulators.items()}
+    postgres = EmbeddedPostgres(directory / "postgres", chosen["postgres"])
+    kafka = EmbeddedKafka(directory / "kafka", chosen["kafka"], chosen["kafka controller"], directory / "cache")
+    postgres.prepare(say)  # the addresses below contain the password that this makes
+    _rotate(directory / "log")
+    return Installation(
+        directory=directory,
+        port=port,
+        postgres=postgres,
+        kafka=kafka,
+        valkey=EmbeddedValkey(directory / "valkey", chosen["valkey"]),
+        simulators=simulators,
+        environment={
+            **_secrets(directory / "secret"),
+            "DATABASE_URI": postgres.uri(DATABASE),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "REDIS_HOST": "127.0.0.1",
+            "REDIS_PORT": str(chosen["valkey"]),
+            "PUBLIC_URL": os.environ.get("PUBLIC_URL") or f"http://localhost:{port}",
+            "MYPAY_ENV": "development",
+            "ALLOW_PRIVATE_TARGETS": "true",
+            "API_PORT": str(port),
+            "SIMULATOR_URLS": ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in simulators.items()),
+            "PACE": str(pace),
+        },
+    )
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    """The installation's own keys, made at the first start."""
+    if not path.exists():
+        lines = [f"{name}={secrets.token_urlsafe(32)}\n" for name in _SECRETS]
+        write_private(path, "".join(lines).encode())
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+def _rotate(logs: Path) -> None:
+    for log in logs.glob("*.log"):
+        if log.name != "up.log":  # ours: somebody is writing to it
+            log.replace(log.with_suffix(".log.1"))

@@ -1,0 +1,256 @@
+"""The records of the domain: a payment, its operations, and the root that holds them together while facts are applied.
+
+Amounts are integers of minor units. Times are aware UTC datetimes of the database's clock. Ids are UUIDs here; their
+public form is made in `gateway.payments.views`.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from gateway import ids
+from providers.contract import Method, NextAction, Outcome, ProviderSpec, Verb
+from providers.declines import DECLINES, DeclineCode
+
+
+class Status(StrEnum):
+    """Where a payment stands, as the merchant sees it."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    AUTHORIZED = "authorized"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+class State(StrEnum):
+    """Where an operation stands: what we did, and what the provider is known to have done."""
+
+    PREPARED = "prepared"  # not sent, or proven to have had no effect: may be sent
+    SENT = "sent"  # claimed by a worker that may be talking to the provider now
+    SUCCEEDED = "succeeded"
+    AUTHORIZED = "authorized"
+    ACTION_REQUIRED = "action_required"
+    PENDING = "pending"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"  # given up, proven to have had no effect
+    LAPSED = "lapsed"  # its payment expired while it was open; still asked about
+    LATE_SUCCEEDED = "late_succeeded"  # it succeeded after we had closed it
+
+
+SETTLED = frozenset({State.SUCCEEDED, State.DECLINED, State.NOT_SENT, State.LATE_SUCCEEDED})
+OPEN = frozenset({Status.PENDING, Status.PROCESSING, Status.REQUIRES_ACTION})
+TAKES_MONEY = frozenset({Verb.CHARGE, Verb.AUTHORIZE})
+
+
+class ReviewReason(StrEnum):
+    """Why a person must look at a payment."""
+
+    AMOUNT_MISMATCH = "amount_mismatch"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    REFERENCE_MISMATCH = "reference_mismatch"
+    LATE_SUCCESS = "late_success"
+    LATE_AUTHORIZATION = "late_authorization"
+    SECOND_SUCCESS = "second_success"
+    CONTRADICTED = "contradicted"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    CREDENTIALS_LOST = "credentials_lost"
+
+
+# Reviews that proof of the outcome ends by itself.
+ENDED_BY_EVIDENCE = frozenset(
+    {ReviewReason.AMOUNT_MISMATCH, ReviewReason.CURRENCY_MISMATCH, ReviewReason.UNKNOWN_OUTCOME}
+)
+
+
+class Customer(Struct, frozen=True):
+    """Who pays, as far as the merchant tells."""
+
+    name: str | None = None
+    email: str | None = None
+
+
+class Details(Struct, frozen=True, kw_only=True):
+    """What the merchant said at creation, never changes, and is never searched."""
+
+    method: Method
+    capture: Literal["automatic", "manual"] = "automatic"
+    description: str | None = None
+    customer: Customer = Customer()
+    metadata: dict[str, str] = {}
+    return_url: str | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a payment failed, in our words and in the provider's."""
+
+    code: str
+    message: str
+    advice: str
+    provider_code: str | None = None
+    provider_message: str | None = None
+
+
+def failure(code: DeclineCode, provider_code: str | None = None, provider_message: str | None = None) -> Failure:
+    """The failure of a decline code, with its meaning and advice from `DECLINES`."""
+    message, advice = DECLINES[code]
+    return Failure(
+        code=code, message=message, advice=advice, provider_code=provider_code, provider_message=provider_message
+    )
+
+
+class Review(Struct, frozen=True):
+    """An open question about a payment, for a person."""
+
+    reason: ReviewReason
+    since: str
+
+
+class Payment(Struct, kw_only=True):
+    """A merchant's wish to collect money. `sequence` numbers its events."""
+
+    lp: int
+    id: UUID
+    merchant_id: UUID
+    livemode: bool
+    status: Status
+    amount: int
+    currency: str
+    country: str | None
+    phone: str | None
+    reference: str | None
+    account_id: UUID
+    provider: str
+    details: Details
+    route: msgspec.Raw
+    sequence: int
+    expires_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    amount_refund_reserved: int = 0
+    provider_reference: str | None = None
+    next_action: NextAction | None = None
+    failure: Failure | None = None
+    review: Review | None = None
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What was last said about an operation, by whom and when."""
+
+    source: str
+    outcome: Outcome
+    at: datetime
+
+
+class Operation(Struct, kw_only=True):
+    """One attempt of one verb at one account.
+
+    `fence` grows with each claim; `lease_until` bounds the claim; `sends` counts claims. `next_publish_at` and
+    `next_query_at` are the sweeper's appointments.
+    """
+
+    lp: int
+    id: UUID
+    payment_id: UUID
+    merchant_id: UUID
+    account_id: UUID
+    provider: str
+    settings_version: int
+    verb: Verb
+    state: State
+    amount: int
+    currency: str
+    reference: str
+    created_at: datetime
+    updated_at: datetime
+    provider_reference: str | None = None
+    target_id: UUID | None = None
+    secret_input: bytes | None = None
+    fence: int = 0
+    sends: int = 0
+    owner: str | None = None
+    lease_until: datetime | None = None
+    sent_at: datetime | None = None
+    answered_at: datetime | None = None
+    next_publish_at: datetime | None = None
+    publishes: int = 0
+    next_query_at: datetime | None = None
+    queries: int = 0
+    asked_at: datetime | None = None
+    evidence: Evidence | None = None
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """A fact about a payment, its bytes final: the same go to topic, feed, stream and webhooks."""
+
+    id: UUID
+    merchant_id: UUID
+    livemode: bool
+    root_id: UUID
+    object_id: UUID
+    type: str
+    sequence: int
+    body: bytes
+    created_at: datetime
+
+
+class Root(Struct, kw_only=True):
+    """A payment with its operations, locked; what is done to it is collected here and written in one statement.
+
+    `owners` tells which operation owns a provider reference at this account, for the references the facts name.
+    `pace` multiplies the provider's declared durations (below 1 only in tests).
+    """
+
+    payment: Payment
+    operations: dict[UUID, Operation]
+    spec: ProviderSpec
+    owners: dict[str, UUID] = {}
+    pace: float = 1.0
+    events: list[Event] = []
+    created: list[Operation] = []
+    touched: set[UUID] = set()
+    references: list[tuple[str, UUID]] = []
+    stale: list[str] = []
+    payment_touched: bool = False
+
+    def touch(self, operation: Operation, now: datetime) -> Operation:
+        """Remember that this operation is to be written."""
+        operation.updated_at = now
+        self.touched.add(operation.id)
+        return operation
+
+    @property
+    def attempt(self) -> Operation | None:
+        """The newest charge or authorize of the payment: the one that its status follows."""
+        taking = [each for each in self.operations.values() if each.verb in TAKES_MONEY]
+        return max(taking, key=lambda each: each.id, default=None)
+
+    def live_query(self, target: UUID) -> Operation | None:
+        """The query about `target` that is prepared or under way, if any."""
+        return next(
+            (
+                each
+                for each in self.operations.values()
+                if each.verb is Verb.QUERY and each.target_id == target and each.state in (State.PREPARED, State.SENT)
+            ),
+            None,
+        )
+
+    def live_confirm(self) -> Operation | None:
+        """The confirm that is prepared, under way or unknown, if any."""
+        live = (State.PREPARED, State.SENT, State.UNKNOWN)
+        return next((o for o in self.operations.values() if o.verb is Verb.CONFIRM and o.state in live), None)
+
+    def new_id(self, now: datetime) -> UUID:
+        """An id for an operation of this root: it carries the root's logical partition."""
+        return ids.new(self.payment.lp, at_ms=int(now.timestamp() * 1000))

@@ -1,0 +1,110 @@
+"""The moves: the only places where an operation's state, a payment's status and its review change.
+
+Each finds the cell in the tables of `gateway.payments.states` and does what it says.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from gateway.payments import views
+from gateway.payments.model import (
+    ENDED_BY_EVIDENCE,
+    TAKES_MONEY,
+    Operation,
+    Review,
+    ReviewReason,
+    Root,
+    State,
+    Status,
+)
+from gateway.payments.states import OPERATION_TABLE, PAYMENT_TABLE, REFUSE, STALE, OperationFact, PaymentFact
+from providers.contract import NextAction
+
+
+def move(root: Root, operation: Operation, fact: OperationFact, now: datetime) -> str:
+    """Move the operation by its table; returns the cell: the new state, STALE or REFUSE."""
+    cell = OPERATION_TABLE[operation.state, fact]
+    if cell in (STALE, REFUSE):
+        root.stale.append(f"operation {operation.state}: {fact}")
+    else:
+        root.touch(operation, now).state = State(cell)
+    return cell
+
+
+def close(operation: Operation) -> None:
+    """End every appointment and lease of an operation that needs nothing more."""
+    operation.next_publish_at = operation.next_query_at = operation.lease_until = None
+    operation.owner = operation.secret_input = None
+
+
+def advance(
+    root: Root,
+    fact: PaymentFact,
+    now: datetime,
+    *,
+    refused: ReviewReason = ReviewReason.CONTRADICTED,
+    **changes: Any,
+) -> bool:
+    """Move the payment by its table, with `changes` to its fields, and write the event; False if it did not move."""
+    payment = root.payment
+    cell = PAYMENT_TABLE[payment.status, fact]
+    if cell == STALE:
+        root.stale.append(f"payment {payment.status}: {fact}")
+        return False
+    if cell == REFUSE:
+        review(root, refused, now)
+        return False
+    payment.status = Status(cell)
+    if payment.status is not Status.REQUIRES_ACTION:
+        payment.next_action = None
+    for name, value in changes.items():
+        setattr(payment, name, value)
+    emit(root, f"payment.{payment.status}", now)
+    return True
+
+
+def require_action(root: Root, action: NextAction, now: datetime) -> None:
+    """Tell the payer, through the merchant, what to do; the same words again are no news."""
+    if root.payment.next_action != action:
+        advance(root, PaymentFact.ACTION, now, next_action=action)
+
+
+def review(root: Root, reason: ReviewReason, now: datetime) -> None:
+    """Open a review, unless one is open already."""
+    if root.payment.review is None:
+        root.payment.review = Review(reason, views.timestamp(now))
+        emit(root, "payment.review", now)
+
+
+def end_review(root: Root, now: datetime) -> None:
+    """Proof of the outcome ends a review that only waited for it."""
+    if root.payment.review is not None and root.payment.review.reason in ENDED_BY_EVIDENCE:
+        root.payment.review = None
+        emit(root, "payment.review_resolved", now)
+
+
+def emit(root: Root, kind: str, now: datetime) -> None:
+    """Write one event of the payment as it is now, with the next sequence number."""
+    root.payment.sequence += 1
+    root.payment.updated_at = now
+    root.payment_touched = True
+    root.events.append(views.event(kind, root.payment, now))
+
+
+def own_reference(root: Root, operation: Operation, reference: str | None, now: datetime) -> bool:
+    """Note the provider's name for the operation; False (and review) when another operation owns it."""
+    if reference is None:
+        return True
+    owner = root.owners.get(reference)
+    if owner is not None and owner != operation.id:
+        review(root, ReviewReason.REFERENCE_MISMATCH, now)
+        return False
+    if owner is None:
+        root.owners[reference] = operation.id
+        root.references.append((reference, operation.id))
+    if operation.provider_reference is None:
+        root.touch(operation, now).provider_reference = reference
+        if operation.verb in TAKES_MONEY:
+            root.payment.provider_reference = reference
+            root.payment_touched = True
+    return True

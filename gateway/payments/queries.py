@@ -1,0 +1,80 @@
+"""Asking the provider: when an unsettled operation is asked about, and the query operation that does it."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.payments import decisions
+from gateway.payments.model import ENDED_BY_EVIDENCE, Operation, ReviewReason, Root, State
+from gateway.payments.moves import review
+from providers.contract import Verb
+
+PUBLISH_GRACE: Final = timedelta(seconds=10)  # the sweeper publishes what the fast path did not
+SCHEDULED: Final = frozenset({State.UNKNOWN, State.PENDING, State.ACTION_REQUIRED, State.LAPSED})
+ASKABLE: Final = SCHEDULED | {State.SENT}
+
+
+def schedule(root: Root, operation: Operation, now: datetime) -> None:
+    """Make the next appointment for an unsettled operation, as its provider's spec declares."""
+    if operation.state not in SCHEDULED or _held(root):
+        return
+    root.touch(operation, now)
+    uncertainty = root.spec.verbs[operation.verb].uncertainty
+    permitted = decisions.after_unknown(uncertainty, operation.sent_at, now)
+    if operation.state is State.UNKNOWN and permitted is decisions.Next.RESEND:
+        operation.next_publish_at = now + timedelta(seconds=decisions.retry_delay_s(operation.sends, root.pace))
+    elif uncertainty.lookup == "unsupported":
+        operation.next_query_at = _end(root, operation)
+    else:
+        wait = decisions.query_delay_s(root.spec.queries, operation.queries, root.pace)
+        operation.next_query_at = now + timedelta(seconds=wait)
+
+
+def ask(root: Root, operation: Operation, now: datetime) -> None:
+    """Prepare a query about the operation, unless one is live, it is settled, or it was asked a moment ago."""
+    if operation.state not in ASKABLE or root.live_query(operation.id) is not None:
+        return None
+    root.touch(operation, now)
+    if operation.next_query_at is not None and now >= _end(root, operation):
+        operation.next_query_at = None
+        return review(root, ReviewReason.UNKNOWN_OUTCOME, now)
+    interval = timedelta(seconds=root.spec.queries.min_interval_s * root.pace)
+    if operation.asked_at is not None and now < operation.asked_at + interval:
+        operation.next_query_at = operation.asked_at + interval
+        return None
+    operation.queries += 1
+    operation.asked_at = now
+    operation.next_query_at = None
+    return _prepare(root, operation, now)
+
+
+def _prepare(root: Root, target: Operation, now: datetime) -> None:
+    query = Operation(
+        lp=target.lp,
+        id=root.new_id(now),
+        payment_id=target.payment_id,
+        merchant_id=target.merchant_id,
+        account_id=target.account_id,
+        provider=target.provider,
+        settings_version=target.settings_version,
+        verb=Verb.QUERY,
+        state=State.PREPARED,
+        amount=target.amount,
+        currency=target.currency,
+        reference=target.reference,
+        target_id=target.id,
+        next_publish_at=now + PUBLISH_GRACE,
+        created_at=now,
+        updated_at=now,
+    )
+    root.operations[query.id] = query
+    root.created.append(query)
+
+
+def _held(root: Root) -> bool:
+    """A contradiction waits for a person; only doubt about the outcome is worth asking on."""
+    return root.payment.review is not None and root.payment.review.reason not in ENDED_BY_EVIDENCE
+
+
+def _end(root: Root, operation: Operation) -> datetime:
+    since = operation.sent_at or operation.created_at
+    return since + timedelta(seconds=root.spec.queries.end_s * root.pace)

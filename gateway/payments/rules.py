@@ -1,0 +1,130 @@
+"""Rules of a request that depend on several members or on tables: currencies, phones, cards, return addresses."""
+
+import re
+from typing import Final, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from msgspec import Struct
+
+from gateway import ids
+from gateway.payments.errors import FieldError, MyPayError, invalid
+from gateway.payments.requests import CardInput, CreatePayment, MobileMoneyInput, RedirectInput
+from gateway.routing.choose import Wanted
+from providers import money, phones
+from providers.contract import Card, Method, MobileMoney, Redirect, Verb
+from providers.registry import PROVIDERS
+
+METADATA_BYTES: Final = 8 * 1024
+PAN: Final = re.compile(r"^\d{12,19}$")
+
+
+def verb(capture: Literal["automatic", "manual"]) -> Verb:
+    """What is asked of the provider first."""
+    return Verb.CHARGE if capture == "automatic" else Verb.AUTHORIZE
+
+
+class Checked(Struct, frozen=True):
+    """The method as it is stored, the country, and the phone by which the payment is found."""
+
+    method: Method
+    country: str | None
+    phone: str | None = None
+
+
+def check(request: CreatePayment, livemode: bool) -> Checked:
+    """Check what no single member shows. Raises 400 with the member that is wrong and what to write there."""
+    if request.currency not in money.EXPONENTS:
+        raise invalid("/currency", "invalid", "This is not an active ISO 4217 currency code.")
+    _check_metadata(request.metadata or {})
+    _check_return_url(request)
+    if isinstance(request.method, MobileMoneyInput):
+        phone, country = _phone(request.method.phone, request.country, livemode)
+        return Checked(MobileMoney(phone), country, phone)
+    if request.country is not None and request.country not in phones.COUNTRIES:
+        raise invalid("/country", "invalid", "This is not a country code of ISO 3166-1.")
+    if isinstance(request.method, CardInput):
+        return Checked(_card(request.method), request.country)
+    return Checked(Redirect(), request.country)
+
+
+def wanted(request: CreatePayment, livemode: bool, country: str | None) -> Wanted:
+    """The request as routing sees it."""
+    account = None if request.account is None else _account(request.account)
+    return Wanted(
+        livemode=livemode,
+        amount=request.amount,
+        currency=request.currency,
+        country=country,
+        method=type(request.method).__struct_config__.tag,  # type: ignore[arg-type]  # each method has a text tag
+        verb=verb(request.capture),
+        account=account,
+        provider=request.provider,
+        minor_per_unit=10 ** money.EXPONENTS[request.currency],
+    )
+
+
+def _account(text: str) -> UUID:
+    account = ids.read(ids.ACCOUNT, text)
+    if account is None:
+        raise MyPayError("not_found", "There is no such account.")
+    return account
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    if sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) > METADATA_BYTES:
+        raise invalid("/metadata", "too_long", f"All keys and values together may have {METADATA_BYTES} bytes.")
+
+
+def _check_return_url(request: CreatePayment) -> None:
+    url = request.return_url
+    if url is None:
+        if isinstance(request.method, RedirectInput):
+            raise invalid("/return_url", "required", "A redirected payer needs an address to come back to.")
+        return
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise invalid("/return_url", "invalid", "Write an http or https address without user name and password.")
+
+
+def _phone(number: str, country: str | None, livemode: bool) -> tuple[str, str | None]:
+    try:
+        phone = phones.normalise(number, country)
+    except phones.PhoneCountryMismatch as error:
+        raise MyPayError("phone_country_mismatch", str(error), errors=[_phone_error(str(error))]) from None
+    except phones.PhoneInvalid as error:
+        if not livemode and _is_trigger(number):
+            return number, country
+        raise invalid("/method/phone", "invalid", str(error)) from None
+    return phone.e164, phone.country
+
+
+def phone_filter(number: str) -> str:
+    """A phone by which payments are looked for, as it was stored."""
+    try:
+        return phones.normalise(number).e164
+    except (phones.PhoneInvalid, phones.PhoneCountryMismatch):
+        return number
+
+
+def _phone_error(detail: str) -> FieldError:
+    return FieldError("/method/phone", "invalid", detail)
+
+
+def _is_trigger(number: str) -> bool:
+    return any(spec.trigger_phones and re.fullmatch(spec.trigger_phones, number) for spec in PROVIDERS.values())
+
+
+def _card(method: CardInput) -> Card:
+    digits = re.sub(r"[ -]", "", method.token)
+    if PAN.match(digits) and _luhn(digits):
+        raise MyPayError("card_number_refused")
+    return Card(method.token)
+
+
+def _luhn(digits: str) -> bool:
+    doubled = [int(d) * (2 if n % 2 else 1) for n, d in enumerate(reversed(digits))]
+    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0

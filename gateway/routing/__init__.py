@@ -1,0 +1,1 @@
+"""Choosing the account that takes a payment."""

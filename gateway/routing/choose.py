@@ -1,0 +1,104 @@
+"""Which account takes a payment, and why each other does not. Pure, over what the providers' specs declare."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from providers.contract import ProviderSpec, Verb
+from providers.registry import PROVIDERS
+
+
+class Reason(StrEnum):
+    """Why an account cannot take a payment."""
+
+    DISABLED = "disabled"
+    MODE = "mode"
+    CURRENCY = "currency"
+    COUNTRY = "country"
+    METHOD = "method"
+    AMOUNT_OUT_OF_RANGE = "amount_out_of_range"
+    AMOUNT_NOT_REPRESENTABLE = "amount_not_representable"
+
+
+class Candidate(Protocol):
+    """What routing needs to know of an account."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def livemode(self) -> bool: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def priority(self) -> int: ...
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """The payment to be routed. `account` and `provider` are the merchant's own choice, where he made one."""
+
+    livemode: bool
+    amount: int
+    currency: str
+    country: str | None
+    method: str
+    verb: Verb
+    account: UUID | None = None
+    provider: str | None = None
+    minor_per_unit: int = 100
+
+
+class Considered(Struct, frozen=True):
+    """An account that was looked at and not chosen; `reason` is null for one that would have done as well."""
+
+    account: UUID
+    provider: str
+    reason: Reason | None
+
+
+class Route(Struct, frozen=True):
+    """The chosen account, if any, and what became of the others."""
+
+    account: UUID | None
+    considered: tuple[Considered, ...]
+
+
+def choose(wanted: Wanted, accounts: Sequence[Candidate]) -> Route:
+    """Among the accounts (the merchant's, in the order he prefers them) the first that fits."""
+    eligible = [each for each in accounts if _is_meant(wanted, each)]
+    verdicts = [(each, unfit(wanted, each, PROVIDERS.get(each.provider))) for each in eligible]
+    chosen = next((each.id for each, reason in verdicts if reason is None), None)
+    others = (Considered(each.id, each.provider, reason) for each, reason in verdicts if each.id != chosen)
+    return Route(chosen, tuple(others))
+
+
+def _is_meant(wanted: Wanted, account: Candidate) -> bool:
+    return wanted.account in (None, account.id) and wanted.provider in (None, account.provider)
+
+
+def unfit(wanted: Wanted, account: Candidate, spec: ProviderSpec | None) -> Reason | None:
+    """Why this account cannot take the payment; None when it can."""
+    if not account.enabled or spec is None:
+        return Reason.DISABLED
+    if account.livemode != wanted.livemode:
+        return Reason.MODE
+    if wanted.currency not in spec.currencies:
+        return Reason.CURRENCY
+    if wanted.country is not None and wanted.country not in spec.countries:
+        return Reason.COUNTRY
+    if wanted.method not in spec.methods or wanted.verb not in spec.verbs:
+        return Reason.METHOD
+    return _unfit_amount(wanted, spec)
+
+
+def _unfit_amount(wanted: Wanted, spec: ProviderSpec) -> Reason | None:
+    limit = spec.limits.get(wanted.currency)
+    if limit is not None and not limit.min <= wanted.amount <= limit.max:
+        return Reason.AMOUNT_OUT_OF_RANGE
+    if wanted.currency in spec.whole_units and wanted.amount % wanted.minor_per_unit:
+        return Reason.AMOUNT_NOT_REPRESENTABLE
+    return None

@@ -1,0 +1,44 @@
+"""Running the API under granian: API_PROCESSES processes on one port. Imports nothing of the application itself."""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+
+from gateway.settings import Settings
+
+BACKLOG: Final = 1024
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this server process when granian's main process dies, however it dies. Linux only."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. The processes read their settings from the environment again."""
+    Granian(
+        "gateway.app:asgi",
+        factory=True,
+        address=settings.api_host,
+        port=settings.api_port,
+        interface=Interfaces.ASGI,
+        workers=settings.api_processes,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=BACKLOG,
+        log_level=LogLevels.warning,
+        workers_kill_timeout=20,
+    ).serve()

@@ -1,0 +1,66 @@
+"""What a process of the API works with: one value that lives as long as the process, made by `gateway.app`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.sealing import Sealer
+from gateway.settings import Settings
+from gateway.store import directory
+from gateway.store.accept import Accepted, NewPayment
+from gateway.store.batcher import Batcher
+from gateway.store.cache import Cache
+from gateway.store.database import Connection, Pool
+from gateway.store.directory import AccountRow
+from gateway.store.vault import Vault
+from gateway.usecases.record_outcome import Commands, Recorder
+from gateway.usecases.waiters import Waiters
+
+ACCOUNTS_AGE_S = 2.0
+
+
+class Accounts:
+    """The merchants' accounts, at most `ACCOUNTS_AGE_S` old."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._cache: Cache[tuple[UUID, bool], list[AccountRow]] = Cache(self._read, age_s=ACCOUNTS_AGE_S)
+
+    async def of(self, merchant_id: UUID, livemode: bool, *, fresh: bool = False) -> list[AccountRow]:
+        """A merchant's accounts in the order he prefers them; `fresh` reads the database now."""
+        return await self._cache.get((merchant_id, livemode), fresh=fresh)
+
+    async def _read(self, key: tuple[UUID, bool]) -> list[AccountRow]:
+        async with self._pool.acquire() as connection:
+            return await directory.merchant_accounts(connection, *key)
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """Everything a use case may need. `process` names this process to those who wake its waiters."""
+
+    settings: Settings
+    clock: Clock
+    process: str
+    pool: Pool
+    sealer: Sealer
+    vault: Vault
+    accounts: Accounts
+    accept: Batcher[NewPayment, Accepted]
+    recorder: Recorder
+    commands: Commands
+    announce_callback: Callable[[UUID, str], object]
+    waiters: Waiters
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection for reading, for at most a second's wait."""
+        async with asyncio.timeout(1):
+            connection = await self.pool.acquire()
+        try:
+            yield connection
+        finally:
+            await self.pool.release(connection)

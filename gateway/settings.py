@@ -1,0 +1,179 @@
+"""Configuration: environment variables or `.env`, read once into frozen Structs.
+
+`load()` is the only reader of the environment; nothing reads it at import. Every problem is one sentence that names
+the variable and says what to write there.
+"""
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Meta, Struct
+
+from providers.contract import Secret
+
+SECRET_BYTES = 32
+
+
+class SettingsError(Exception):
+    """A setting is missing or bad; the message is one sentence for the person who starts the process."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that a process of MyPay is told from outside. Field names in capitals are the variables' names."""
+
+    secret_key: Secret
+    jwt_secret_key: Secret
+    database_uri: Secret  # contains the password
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    redis_host: str | None = None
+    redis_port: Annotated[int, Meta(ge=1, le=65535)] = 6379
+    public_url: str = "http://localhost:5000"
+    mypay_env: Literal["development", "production"] = "production"
+    allow_private_targets: bool = False
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Meta(ge=1, le=65535)] = 5000
+    api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    kafka_partitions: Annotated[int, Meta(ge=1, le=256)] = 16
+    kafka_replication: Annotated[int, Meta(ge=1, le=7)] = 1
+    kafka_prefix: str = ""  # put before every topic and consumer group: several installations on one broker
+    simulator_urls: str = ""  # "sandbox=http://127.0.0.1:5101,cpay=…": where the installation's own simulators listen
+    log_file: str | None = None
+    metrics_token: Secret | None = None
+    accept_queue: Annotated[int, Meta(ge=1)] = 4096  # requests that may wait for the flusher before 503
+    pace: Annotated[float, Meta(gt=0, le=10)] = 1.0  # multiplies the providers' declared durations; below 1 in tests
+
+    @property
+    def simulators(self) -> dict[str, str]:
+        """Base URL of each simulator of this installation, by provider name."""
+        pairs = (entry.split("=", 1) for entry in self.simulator_urls.split(",") if "=" in entry)
+        return {name.strip(): url.strip() for name, url in pairs}
+
+    def key(self, purpose: str) -> bytes:
+        """A 32-byte key for one purpose, derived from SECRET_KEY (HKDF-SHA256, RFC 5869)."""
+        return _stretch(self.secret_key, purpose)
+
+    @property
+    def jwt_key(self) -> bytes:
+        """The 32-byte key that signs tokens, derived from JWT_SECRET_KEY: a short secret is stretched."""
+        return _stretch(self.jwt_secret_key, "jwt")
+
+
+def load(environ: Mapping[str, str] | None = None, *, env_file: Path = Path(".env")) -> Settings:
+    """Read the settings; variables win over the file.
+
+    Raises `SettingsError` with one sentence that names the variable and what to write there.
+    """
+    values = {**_read_env_file(env_file), **(os.environ if environ is None else environ)}
+    fields = {name: values[name.upper()] for name in Settings.__struct_fields__ if values.get(name.upper())}
+    for name in ("secret_key", "jwt_secret_key", "database_uri"):
+        if name not in fields:
+            raise SettingsError(f"{name.upper()} is not set: {_WHAT_TO_WRITE[name]}.")
+    fields["database_uri"] = _postgres_uri(fields["database_uri"])
+    try:
+        settings = msgspec.convert(fields, Settings, strict=False, dec_hook=decode_secret)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_sentence(str(error))) from None
+    return _checked(settings)
+
+
+def decode_secret(kind: type, value: object) -> object:
+    """msgspec's `dec_hook` for Structs that hold a `Secret`."""
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
+
+
+def _stretch(secret: str, purpose: str) -> bytes:
+    return HKDF(SHA256(), SECRET_BYTES, salt=None, info=f"mypay/{purpose}".encode()).derive(secret.encode())
+
+
+_WHAT_TO_WRITE = {
+    "secret_key": "write at least 32 random bytes as text, for example the output of `openssl rand -base64 32`",
+    "jwt_secret_key": "write at least 32 random bytes as text, for example the output of `openssl rand -base64 32`",
+    "database_uri": "write the database's address, such as postgresql://user:password@localhost:5432/mypay",
+    "kafka_bootstrap_servers": "write host:port, several separated by commas",
+    "redis_port": "write a port, 1 to 65535",
+    "public_url": "write the address under which clients and providers reach the API, such as https://pay.example.com",
+    "mypay_env": "write development or production",
+    "allow_private_targets": "write true or false",
+    "api_port": "write a port, 1 to 65535",
+    "api_processes": "write a number of processes, 1 to 64",
+    "kafka_partitions": "write a number of partitions, 1 to 256",
+    "kafka_replication": "write a number of copies, 1 to 7",
+    "simulator_urls": "write name=address pairs separated by commas, such as sandbox=http://127.0.0.1:5101",
+    "accept_queue": "write a number of requests, at least 1",
+    "pace": "write a factor above 0 and at most 10, such as 0.1",
+}
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    pairs = (line.removeprefix("export ").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): _unquoted(value.strip()) for name, value in pairs}
+
+
+def _unquoted(value: str) -> str:
+    """The value of a `.env` line: what stands between quotes, else everything before a ` #` comment."""
+    quoted = re.match(r"""(["'])(.*?)\1""", value)
+    return quoted[2] if quoted else re.split(r"\s#", value, maxsplit=1)[0].strip()
+
+
+def _postgres_uri(uri: str) -> str:
+    """Any Postgres scheme is accepted (postgres://, postgresql+psycopg2://, …); asyncpg wants the plain one."""
+    rewritten = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", uri)
+    if not rewritten.startswith("postgresql://"):
+        raise SettingsError(f"DATABASE_URI does not name a PostgreSQL database: {_WHAT_TO_WRITE['database_uri']}.")
+    return rewritten
+
+
+def _sentence(message: str) -> str:
+    """One sentence from a msgspec error such as 'Expected `int`, got `str` - at `$.redis_port`'.
+
+    msgspec's own words are left out: they may quote the value, which can be a secret in the wrong variable.
+    """
+    name = message.rpartition("`$.")[2].rstrip("`")
+    return f"{name.upper()} is not valid: {_WHAT_TO_WRITE[name]}."
+
+
+def _checked(settings: Settings) -> Settings:
+    _check_url("PUBLIC_URL", settings.public_url)
+    if not all(re.fullmatch(r"[^\s:,]+:\d{1,5}", one) for one in settings.kafka_bootstrap_servers.split(",")):
+        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS is not valid: {_WHAT_TO_WRITE['kafka_bootstrap_servers']}.")
+    if not all(re.fullmatch(r"\s*\w+=https?://\S+|\s*", one) for one in settings.simulator_urls.split(",")):
+        raise SettingsError(f"SIMULATOR_URLS is not valid: {_WHAT_TO_WRITE['simulator_urls']}.")
+    if settings.mypay_env == "production" and (weak := weak_secrets(settings)):
+        raise SettingsError(f"{weak[0]} is too short for production: {_WHAT_TO_WRITE[weak[0].lower()]}.")
+    return settings
+
+
+def _check_url(variable: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{variable} is not an http(s) address: {_WHAT_TO_WRITE['public_url']}.")
+
+
+def _strength(secret: str) -> int:
+    """How many bytes a secret stands for: those of its base64 or hex decoding, else of its text."""
+    if re.fullmatch(r"[0-9a-fA-F]+", secret):
+        return len(secret) // 2
+    try:
+        return len(base64.b64decode(secret, validate=True))
+    except (binascii.Error, ValueError):
+        return len(secret.encode())
+
+
+def weak_secrets(settings: Settings) -> list[str]:
+    """The names of the secrets that only a development installation accepts (they are stretched by HKDF)."""
+    names = ("secret_key", "jwt_secret_key")
+    return [name.upper() for name in names if _strength(getattr(settings, name)) < SECRET_BYTES]

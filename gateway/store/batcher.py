@@ -1,0 +1,181 @@
+"""Natural batching: what is queued when a connection becomes free is written in one transaction. No timer.
+
+At one request at a time a batch holds one item; under load it grows by itself, and many requests share one fsync.
+A batch is re-run with the same rows until its fate is known, so whatever it writes must be safe to write twice.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
+
+import asyncpg
+import structlog
+
+from gateway import timings
+from gateway.store.database import CONNECTION_LOST, DATA_ERRORS, TRY_AGAIN
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+BATCH_MAX: Final = 256
+RECONNECT_MAX_S: Final = 1.0
+
+RawConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Write: TypeAlias = Callable[[RawConnection, Sequence[T]], Awaitable[Sequence[R | Exception]]]
+
+log = structlog.get_logger(__name__)
+
+
+class QueueFull(Exception):
+    """Not taken: the queue is full, or the database did not become free in time. Nothing was written."""
+
+
+class FateUnknown(Exception):
+    """Taken into a batch whose fate could not be settled in time: it may have been written."""
+
+
+class _Item(Generic[T, R]):
+    __slots__ = ("answer", "begun_at", "value")
+
+    def __init__(self, value: T, answer: "asyncio.Future[R]") -> None:
+        self.value, self.answer = value, answer
+        self.begun_at: float | None = None  # perf_counter of the first attempt to write it
+
+    def settle(self, result: R | Exception) -> None:
+        if self.answer.done():
+            return
+        if isinstance(result, Exception):
+            self.answer.set_exception(result)
+        else:
+            self.answer.set_result(result)
+
+
+class Batcher(Generic[T, R]):
+    """A bounded queue and a few lanes, each with a connection of its own.
+
+    `write(connection, values)` does one transaction and returns one result (or exception) per value. On SQLSTATE
+    class 22 or 23 the batch is split, so that a bad value fails alone; on a lost connection it is re-run.
+    `patience_s`: how long `submit` waits for an answer; None: until there is one.
+    """
+
+    def __init__(
+        self,
+        write: Write[T, R],
+        connect: Callable[[], Awaitable[RawConnection]],
+        *,
+        name: str,
+        lanes: int = 2,
+        queue_max: int = 4096,
+        patience_s: float | None = None,
+    ) -> None:
+        self._write, self._connect, self._name = write, connect, name
+        self._queue_max, self._patience_s = queue_max, patience_s
+        self._queue: deque[_Item[T, R]] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._lanes = [asyncio.create_task(self._lane(), name=f"{name}-{n}") for n in range(lanes)]
+
+    async def submit(self, value: T) -> R:
+        """Queue the value and wait for its result. Raises `QueueFull` or `FateUnknown`, or what `write` gave it."""
+        if len(self._queue) >= self._queue_max:
+            raise QueueFull(f"{self._name}: {self._queue_max} are waiting already")
+        item: _Item[T, R] = _Item(value, asyncio.get_running_loop().create_future())
+        queued_at = time.perf_counter()
+        self._queue.append(item)
+        self._wake()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await item.answer
+        except TimeoutError:
+            raise (QueueFull if item.begun_at is None else FateUnknown)(f"{self._name}: no answer in time") from None
+        finally:
+            now = time.perf_counter()
+            begun_at = item.begun_at or now
+            timings.add(queue_s=begun_at - queued_at, db_s=now - begun_at)
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the connections."""
+        while self._queue:  # noqa: ASYNC110  # shutdown only: no event is worth keeping for it
+            await asyncio.sleep(0.01)
+        for lane in self._lanes:
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def _take(self) -> list[_Item[T, R]]:
+        while True:
+            while not self._queue:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiting.append(waiter)
+                await waiter
+            taken = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+            batch = [item for item in taken if not item.answer.done()]  # the impatient have left
+            if batch:
+                return batch
+
+    async def _lane(self) -> None:
+        connection: "RawConnection | None" = None
+        try:
+            while True:
+                batch = await self._take()
+                # Once begun, a batch is carried through even when its lane is told to stop.
+                connection = await asyncio.shield(self._settle(connection, batch))
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def _settle(self, connection: "RawConnection | None", batch: list[_Item[T, R]]) -> "RawConnection | None":
+        """Write the batch, however often it takes; returns the connection that is good now."""
+        delay = 0.02
+        while True:
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self._connect()
+                await self._attempt(connection, batch)
+            except CONNECTION_LOST as error:
+                log.warning("batch.connection_lost", batch=self._name, error=type(error).__name__)
+                if connection is not None:
+                    connection.terminate()
+                    connection = None
+            except Exception as error:  # the lane must live on: whoever waits gets the error
+                if not isinstance(error, asyncpg.PostgresError) or error.sqlstate not in TRY_AGAIN:
+                    log.exception("batch.failed", batch=self._name, size=len(batch))
+                    for item in batch:
+                        item.settle(error)
+                    return connection
+                log.warning("batch.again", batch=self._name, sqlstate=error.sqlstate)
+            else:
+                return connection
+            batch = [item for item in batch if item.begun_at or not item.answer.done()]
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
+            delay = min(delay * 2, RECONNECT_MAX_S)
+
+    async def _attempt(self, connection: RawConnection, batch: list[_Item[T, R]]) -> None:
+        now = time.perf_counter()
+        for item in batch:
+            item.begun_at = item.begun_at or now
+        try:
+            results = await self._write(connection, [item.value for item in batch])
+        except asyncpg.PostgresError as error:
+            if (error.sqlstate or "")[:2] not in DATA_ERRORS:
+                raise
+            await self._split(connection, batch, error)
+        else:
+            for item, result in zip(batch, results, strict=True):
+                item.settle(result)
+
+    async def _split(self, connection: RawConnection, batch: list[_Item[T, R]], error: asyncpg.PostgresError) -> None:
+        if len(batch) == 1:
+            batch[0].settle(error)
+            return
+        log.warning("batch.split", batch=self._name, size=len(batch), sqlstate=error.sqlstate)
+        for item in batch:
+            await self._attempt(connection, [item])

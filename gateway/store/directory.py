@@ -1,0 +1,76 @@
+"""The configuration as the hot path reads it: keys and accounts, by asyncpg.
+
+A key and a callback token are how a caller proves which merchant it is; whoever serves a merchant asks for
+`merchant_accounts`. `account` is for workers, which act for every merchant.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from gateway.store.database import Connection
+
+
+class ApiKeyRow(Struct, frozen=True, kw_only=True):
+    """A key as authentication needs it."""
+
+    id: UUID
+    merchant_id: UUID
+    livemode: bool
+    revoked_at: datetime | None
+    key_hash: bytes
+
+
+class AccountRow(Struct, frozen=True, kw_only=True):
+    """A merchant's account at a provider, without its credentials."""
+
+    id: UUID
+    merchant_id: UUID
+    provider: str
+    livemode: bool
+    label: str
+    enabled: bool
+    priority: int
+    callback_token: str
+    settings_version: int
+    created_at: datetime
+
+
+_ACCOUNT: Final = f"select {', '.join(AccountRow.__struct_fields__)} from accounts"
+_KEY: Final = f"select {', '.join(ApiKeyRow.__struct_fields__)} from api_keys where key_hash = $1"
+
+
+async def find_key(connection: Connection, digest: bytes) -> ApiKeyRow | None:
+    """The key with this SHA-256, revoked ones included."""
+    row = await connection.fetchrow(_KEY, digest)
+    return ApiKeyRow(**row) if row else None
+
+
+async def merchant_accounts(connection: Connection, merchant_id: UUID, livemode: bool) -> list[AccountRow]:
+    """A merchant's accounts of one mode, disabled ones included, in the order in which the router prefers them."""
+    rows = await connection.fetch(
+        f"{_ACCOUNT} where merchant_id = $1 and livemode = $2 order by priority, created_at, id", merchant_id, livemode
+    )
+    return [AccountRow(**row) for row in rows]
+
+
+async def account(connection: Connection, account_id: UUID) -> AccountRow | None:
+    """One account, whosever it is."""
+    row = await connection.fetchrow(f"{_ACCOUNT} where id = $1", account_id)
+    return AccountRow(**row) if row else None
+
+
+async def account_by_token(connection: Connection, provider: str, token: str) -> AccountRow | None:
+    """The account whose callbacks come to this address; disabled ones too, since their payments still settle."""
+    row = await connection.fetchrow(f"{_ACCOUNT} where callback_token = $1 and provider = $2", token, provider)
+    return AccountRow(**row) if row else None
+
+
+async def sealed_settings(connection: Connection, account_id: UUID, version: int) -> bytes | None:
+    """One version of an account's credentials, for `credentials.open_settings`."""
+    sealed = await connection.fetchval(
+        "select sealed from account_settings where account_id = $1 and version = $2", account_id, version
+    )
+    return None if sealed is None else bytes(sealed)

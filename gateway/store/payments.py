@@ -1,0 +1,85 @@
+"""Reading payments, always as one merchant in one mode."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from gateway import ids
+from gateway.payments.model import Payment
+from gateway.store.database import Connection
+from gateway.store.roots import read_payment
+
+GET: Final = "select * from payments where lp = $1 and id = $2 and merchant_id = $3 and livemode = $4"
+GET_ANY: Final = "select * from payments where lp = $1 and id = $2"
+PROGRESS: Final = """
+select id, status from payments where (lp, id) in (select * from unnest($1::smallint[], $2::uuid[]))
+union all
+select id, state from operations where (lp, id) in (select * from unnest($1::smallint[], $2::uuid[]))
+"""
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """What a list is narrowed to; None means any. `created_from` is inclusive, `created_to` exclusive."""
+
+    status: tuple[str, ...] | None = None
+    provider: str | None = None
+    account: UUID | None = None
+    reference: str | None = None
+    phone: str | None = None
+    currency: str | None = None
+    amount: int | None = None
+    review: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+_CONDITIONS: Final = {
+    "status": "status = any(${n}::text[])",
+    "provider": "provider = ${n}",
+    "account": "account_id = ${n}",
+    "reference": "reference = ${n}",
+    "phone": "phone = ${n}",
+    "currency": "currency = ${n}",
+    "amount": "amount = ${n}",
+    "review": "review ->> 'reason' = ${n}",
+    "created_from": "created_at >= ${n}",
+    "created_to": "created_at < ${n}",
+}
+
+
+async def get(connection: Connection, merchant_id: UUID, livemode: bool, payment_id: UUID) -> Payment | None:
+    """One payment of this merchant and mode, or None."""
+    record = await connection.fetchrow(GET, ids.lp_of(payment_id), payment_id, merchant_id, livemode)
+    return None if record is None else read_payment(record)
+
+
+async def page(
+    connection: Connection, merchant_id: UUID, livemode: bool, filters: Filters, after: UUID | None, limit: int
+) -> list[Payment]:
+    """Up to `limit` payments, newest first, after (older than) the payment `after`."""
+    parameters: list[Any] = [merchant_id, livemode, limit]
+    conditions = ["merchant_id = $1", "livemode = $2"]
+    given = [(name, getattr(filters, name)) for name in _CONDITIONS]
+    for name, value in given:
+        if value is not None:
+            parameters.append(value)
+            conditions.append(_CONDITIONS[name].format(n=len(parameters)))
+    if after is not None:
+        parameters.append(after)
+        conditions.append(f"id < ${len(parameters)}")
+    sql = f"select * from payments where {' and '.join(conditions)} order by id desc limit $3"
+    return [read_payment(record) for record in await connection.fetch(sql, *parameters)]
+
+
+async def get_any(connection: Connection, payment_id: UUID) -> Payment | None:
+    """One payment, whosever it is: for callers that hold a token that only we can make."""
+    record = await connection.fetchrow(GET_ANY, ids.lp_of(payment_id), payment_id)
+    return None if record is None else read_payment(record)
+
+
+async def progress(connection: Connection, object_ids: list[UUID]) -> dict[UUID, str]:
+    """The status of each of these payments, and the state of each of these operations: what waiters look at."""
+    records = await connection.fetch(PROGRESS, [ids.lp_of(each) for each in object_ids], object_ids)
+    return {record["id"]: record["status"] for record in records}

@@ -1,0 +1,53 @@
+"""What a provider's flow is given: our operation, as the contract describes one."""
+
+from gateway import ids, return_pages
+from gateway.payments.model import Operation, Root
+from gateway.sealing import Sealer, place
+from gateway.settings import Settings
+from gateway.store.directory import AccountRow
+from providers import contract
+from providers.contract import Secret
+
+
+def brief(
+    root: Root, operation: Operation, account: AccountRow, settings: Settings, sealer: Sealer
+) -> contract.Operation:
+    """The claimed operation with its target and everything that belongs to it."""
+    target = root.operations.get(operation.target_id) if operation.target_id else None
+    return contract.Operation(
+        id=ids.show(ids.OPERATION, operation.id),
+        verb=operation.verb,
+        payment=ids.show(ids.PAYMENT, operation.payment_id),
+        amount=operation.amount,
+        currency=operation.currency,
+        reference=operation.reference,
+        sent_at=operation.sent_at or operation.created_at,
+        callback_url=callback_url(settings, account, operation),
+        return_url=f"{settings.public_url}/return/{return_pages.token(settings, operation.payment_id)}",
+        method=root.payment.details.method,
+        country=root.payment.country,
+        description=root.payment.details.description,
+        provider_reference=operation.provider_reference,
+        target=None if target is None else brief(root, target, account, settings, sealer),
+        otp=None if operation.secret_input is None else _open(operation, sealer),
+    )
+
+
+def callback_url(settings: Settings, account: AccountRow, operation: Operation) -> str:
+    """Where the provider reports about this operation."""
+    path = f"/callbacks/{account.provider}/{account.callback_token}/{ids.show(ids.OPERATION, operation.id)}"
+    return settings.public_url + path
+
+
+def seal_otp(sealer: Sealer, operation: Operation, otp: str) -> bytes:
+    """A one-time password as it is kept until the operation is over."""
+    return sealer.seal(otp.encode(), place=_place(operation))
+
+
+def _open(operation: Operation, sealer: Sealer) -> Secret:
+    assert operation.secret_input is not None
+    return Secret(sealer.open(operation.secret_input, place=_place(operation)).decode())
+
+
+def _place(operation: Operation) -> str:
+    return place("operations", "secret_input", operation.id, 1, operation.merchant_id)

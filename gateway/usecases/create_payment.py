@@ -1,0 +1,169 @@
+"""Accepting a payment: validate, choose an account, write it all at once, publish.
+
+The order of answers is the contract's (docs: idempotency): a valid request looks its key up before any answer about
+routing, so that an accepted payment never turns into an error.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from gateway import ids
+from gateway.payments import rules, views
+from gateway.payments.errors import MyPayError, NoRoute, Refusal
+from gateway.payments.model import Customer, Details, Operation, Payment, State, Status
+from gateway.payments.queries import PUBLISH_GRACE
+from gateway.payments.requests import CreatePayment
+from gateway.payments.rules import Checked
+from gateway.routing.choose import Reason, Route, Wanted, choose
+from gateway.services import Services
+from gateway.store import accept
+from gateway.store.accept import Accepted, NewPayment
+from gateway.store.batcher import FateUnknown, QueueFull
+from gateway.store.directory import AccountRow
+from providers import references
+from providers.registry import PROVIDERS
+
+EXPIRES_IN_S: Final = 3600
+
+_route_json = msgspec.json.Encoder().encode
+
+
+async def create_payment(
+    services: Services,
+    *,
+    merchant_id: UUID,
+    livemode: bool,
+    request: CreatePayment,
+    key: str,
+    fingerprint: bytes,
+    payment_id: UUID,
+    waiter: str | None,
+) -> Accepted:
+    """Accept the payment, or find the one that this key made before.
+
+    `payment_id` comes from the caller, so that a waiter can be registered before anything is queued; its logical
+    partition is that of the key. Raises the problems of the contract: 400, 404, 409, 422 and 503.
+    """
+    checked = rules.check(request, livemode)
+    wanted = rules.wanted(request, livemode, checked.country)
+    accounts = await services.accounts.of(merchant_id, livemode)
+    route = choose(wanted, accounts)
+    if route.account is None:
+        # Before refusing: is it a replay, and does the database know accounts that this process does not yet?
+        if (existing := await _lookup(services, merchant_id, livemode, key, payment_id)) is not None:
+            return _same_request(existing, fingerprint)
+        accounts = await services.accounts.of(merchant_id, livemode, fresh=True)
+        route = choose(wanted, accounts)
+    account = _chosen(route, wanted, accounts)
+    new = prepare(key, fingerprint, payment_id, account, route, request, checked, services.clock.now())
+    try:
+        accepted = await services.accept.submit(new)
+    except QueueFull:
+        raise MyPayError("unavailable", retry_after_s=1) from None
+    except FateUnknown:
+        raise MyPayError("accept_unknown", retry_after_s=2) from None
+    if accepted.fresh:
+        services.commands.send(new.operation, waiter)
+    return _same_request(accepted, fingerprint)
+
+
+def _same_request(accepted: Accepted, fingerprint: bytes) -> Accepted:
+    if accepted.fingerprint != fingerprint:
+        raise MyPayError("idempotency_key_reused")
+    return accepted
+
+
+async def _lookup(services: Services, merchant_id: UUID, livemode: bool, key: str, payment_id: UUID) -> Accepted | None:
+    wanted = (ids.lp_of(payment_id), merchant_id, livemode, key)
+    async with services.reading() as connection:
+        return (await accept.find(connection, [wanted])).get(wanted)
+
+
+def _chosen(route: Route, wanted: Wanted, accounts: Sequence[AccountRow]) -> AccountRow:
+    for account in accounts:
+        if account.id == route.account:
+            return account
+    if wanted.account is not None and not route.considered:
+        raise MyPayError("not_found", "There is no such account.")
+    raise NoRoute(
+        Refusal(ids.show(ids.ACCOUNT, each.account), each.reason or Reason.DISABLED) for each in route.considered
+    )
+
+
+def prepare(
+    key: str,
+    fingerprint: bytes,
+    payment_id: UUID,
+    account: AccountRow,
+    route: Route,
+    request: CreatePayment,
+    checked: Checked,
+    now: datetime,
+) -> NewPayment:
+    """Everything that accepting the payment writes, ids and bytes included. Pure but for the ids."""
+    payment = _payment(payment_id, account, route, request, checked, now)
+    return NewPayment(
+        key=key,
+        fingerprint=fingerprint,
+        payment=payment,
+        operation=_operation(payment, account),
+        event=views.event("payment.created", payment, now),
+    )
+
+
+def _payment(
+    payment_id: UUID, account: AccountRow, route: Route, request: CreatePayment, checked: Checked, now: datetime
+) -> Payment:
+    return Payment(
+        lp=ids.lp_of(payment_id),
+        id=payment_id,
+        merchant_id=account.merchant_id,
+        livemode=account.livemode,
+        status=Status.PENDING,
+        amount=request.amount,
+        currency=request.currency,
+        country=checked.country,
+        phone=checked.phone,
+        reference=request.reference,
+        account_id=account.id,
+        provider=account.provider,
+        details=Details(
+            method=checked.method,
+            capture=request.capture,
+            description=request.description,
+            customer=request.customer.record() if request.customer else Customer(),
+            metadata=request.metadata or {},
+            return_url=request.return_url,
+        ),
+        route=msgspec.Raw(_route_json(route)),
+        sequence=1,
+        expires_at=now + timedelta(seconds=request.expires_in or EXPIRES_IN_S),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _operation(payment: Payment, account: AccountRow) -> Operation:
+    now = payment.created_at
+    operation_id = ids.new(payment.lp)
+    return Operation(
+        lp=payment.lp,
+        id=operation_id,
+        payment_id=payment.id,
+        merchant_id=payment.merchant_id,
+        account_id=account.id,
+        provider=account.provider,
+        settings_version=account.settings_version,
+        verb=rules.verb(payment.details.capture),
+        state=State.PREPARED,
+        amount=payment.amount,
+        currency=payment.currency,
+        reference=references.make(PROVIDERS[account.provider].reference, operation_id),
+        next_publish_at=now + PUBLISH_GRACE,
+        created_at=now,
+        updated_at=now,
+    )

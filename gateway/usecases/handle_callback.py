@@ -1,0 +1,122 @@
+"""A stored callback: verify, count duplicates, find its operation, and record what it says through the one door.
+
+A signed callback is proof. An unsigned one proves nothing: it only makes us ask the provider.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.metrics import METRICS
+from gateway.payments.facts import Ask, Proof
+from gateway.payments.model import Operation
+from gateway.store import callbacks as store
+from gateway.store.callbacks import StoredCallback
+from gateway.store.database import Pool
+from gateway.store.vault import Vault
+from gateway.usecases.record_outcome import Recorder
+from providers.contract import CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid
+from providers.registry import PROVIDERS
+
+PARKED_AGAIN: Final = timedelta(seconds=30)
+PARKED_FOR: Final = timedelta(hours=24)
+
+log = structlog.get_logger(__name__)
+
+
+class CallbackHandler(Struct, frozen=True, kw_only=True):
+    """Handles callbacks by id; safe to run twice, and by two workers at once."""
+
+    pool: Pool
+    vault: Vault
+    recorder: Recorder
+    clock: Clock
+
+    async def handle(self, callback_id: UUID) -> str:
+        """Handle one; returns the result that is now stored with it."""
+        async with self.pool.acquire() as connection:
+            callback = await store.get(connection, callback_id)
+        if callback is None or callback.state == "processed":
+            return "gone"
+        spec = PROVIDERS[callback.provider].callback
+        assert spec is not None, "a provider without callbacks has no address for them"
+        try:
+            notices = await self._notices(callback, spec)
+        except SignatureInvalid:
+            return await self._finish(callback, "forged", None)
+        except CallbackUnreadable:
+            return await self._finish(callback, "unreadable", None)
+        return await self._apply_all(callback, notices, signed=spec.verify is not None)
+
+    async def _notices(self, callback: StoredCallback, spec: CallbackSpec) -> list[Notice]:
+        if spec.verify is not None:
+            account = await self.vault.account(callback.account_id)
+            # Secrets rotate: the newest version verifies; operations keep the version they were sent with.
+            spec.verify(callback.request, await self.vault.settings(account.id, account.settings_version))
+        return spec.parse(callback.request)
+
+    async def _apply_all(self, callback: StoredCallback, notices: list[Notice], *, signed: bool) -> str:
+        results = []
+        for notice in notices:
+            operation = await self._find(callback, notice)
+            if operation is None:
+                results.append("unmatched")
+            else:
+                results.append(await self._apply(operation, notice, signed=signed))
+        key = _event_key(callback, notices)
+        waiting = next((n for n, result in zip(notices, results, strict=True) if _may_wait(n, result)), None)
+        if waiting is not None and self.clock.now() < callback.received_at + PARKED_FOR:
+            return await self._park(callback, waiting, key)
+        result = next((each for each in ("applied", "asked") if each in results), "unmatched" if results else "ignored")
+        return await self._finish(callback, result, key)
+
+    async def _find(self, callback: StoredCallback, notice: Notice) -> Operation | None:
+        async with self.pool.acquire() as connection:
+            return await store.find_operation(
+                connection,
+                callback.account_id,
+                operation_id=callback.operation_id,
+                reference=notice.reference,
+                provider_reference=notice.provider_reference,
+            )
+
+    async def _apply(self, operation: Operation, notice: Notice, *, signed: bool) -> str:
+        payment_id, operation_id = operation.payment_id, operation.id
+        if signed:
+            proof = Proof(payment_id=payment_id, operation_id=operation_id, outcome=notice.outcome)
+            await self.recorder.record(proof)
+            return "applied"
+        name = notice.provider_reference
+        await self.recorder.record(Ask(payment_id=payment_id, operation_id=operation_id, provider_reference=name))
+        return "asked"
+
+    async def _park(self, callback: StoredCallback, notice: Notice, key: str) -> str:
+        assert notice.provider_reference is not None
+        until = self.clock.now() + PARKED_AGAIN
+        async with self.pool.acquire() as connection:
+            await store.park(connection, callback.id, notice.provider_reference, key, until=until)
+        return "parked"
+
+    async def _finish(self, callback: StoredCallback, result: str, key: str | None) -> str:
+        async with self.pool.acquire() as connection:
+            if key is not None and await store.seen(connection, callback.account_id, key, callback.id):
+                result = "duplicate"
+            await store.finish(connection, callback.id, result, key)
+        METRICS.callbacks.labels(provider=callback.provider, result=result).inc()
+        log.info("callback.handled", callback=str(callback.id), provider=callback.provider, result=result)
+        return result
+
+
+def _may_wait(notice: Notice, result: str) -> bool:
+    """A provider's name that we have not learned yet may come with an answer that is still under way."""
+    return result == "unmatched" and notice.reference is None and notice.provider_reference is not None
+
+
+def _event_key(callback: StoredCallback, notices: list[Notice]) -> str:
+    named = next((notice.event_id for notice in notices if notice.event_id), None)
+    return named or hashlib.sha256(callback.request.query.encode() + b"\n" + callback.request.body).hexdigest()

@@ -1,0 +1,112 @@
+"""The one door: every fact that changes a payment after its creation is recorded here.
+
+Lock payments, lock operations, fold the facts (pure), write once, commit; batched like accepting. Only after the
+commit are the new operations published and those who wait woken. Recording the same fact twice changes nothing, so a
+batch whose commit was not confirmed is simply run again.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.metrics import METRICS
+from gateway.payments.facts import Fact
+from gateway.payments.model import Operation, Root
+from gateway.payments.transitions import fold
+from gateway.settings import Settings
+from gateway.store import roots as store
+from gateway.store.batcher import Batcher, RawConnection
+from gateway.store.database import connect
+
+log = structlog.get_logger(__name__)
+
+
+class Commands(Protocol):
+    """Where prepared operations are announced. Never blocks, never fails: what is lost here, the sweeper repeats."""
+
+    def send(self, operation: Operation, waiter: str | None) -> object:
+        """Publish the command of a committed, prepared operation."""
+
+
+class Wakeups(Protocol):
+    """How those who wait for a payment learn that it changed. A hint, never a proof."""
+
+    def wake(self, payment_id: UUID, waiter: str) -> None:
+        """Tell the API process `waiter` to look at the payment."""
+
+
+class Submission(Struct, frozen=True):
+    """One fact, and the API process that waits for the payment, if one is known."""
+
+    fact: Fact
+    waiter: str | None
+
+
+class Recorder:
+    """Records facts. One per process; `close()` finishes what was submitted."""
+
+    def __init__(self, settings: Settings, clock: Clock, commands: Commands, wakeups: Wakeups, *, lanes: int = 2):
+        self._clock, self._commands, self._wakeups, self._pace = clock, commands, wakeups, settings.pace
+        self._batcher: Batcher[Submission, Root | None] = Batcher(
+            self._write, lambda: connect(settings), name="record", lanes=lanes, queue_max=50_000
+        )
+
+    async def record(self, fact: Fact, *, waiter: str | None = None) -> Root | None:
+        """Record the fact; returns the root as it now is, or None where there is no such payment or operation."""
+        return await self._batcher.submit(Submission(fact, waiter))
+
+    async def close(self) -> None:
+        """Finish what is queued."""
+        await self._batcher.close()
+
+    async def _write(self, connection: RawConnection, batch: Sequence[Submission]) -> list[Root | Exception | None]:
+        facts: dict[UUID, list[Fact]] = {}
+        for submission in batch:
+            facts.setdefault(submission.fact.payment_id, []).append(submission.fact)
+        async with connection.transaction():
+            roots = await store.lock(connection, facts, pace=self._pace)
+            failed = {key: error for key, root in roots.items() if (error := self._fold(root, facts[key]))}
+            done = {key: root for key, root in roots.items() if key not in failed}
+            await store.write(connection, done.values())
+        self._announce(done, {s.fact.payment_id: s.waiter for s in batch if s.waiter})
+        return [failed.get(s.fact.payment_id) or _known(done, s.fact) for s in batch]
+
+    def _fold(self, root: Root, facts: list[Fact]) -> Exception | None:
+        """Fold; a defect in one payment's facts must not undo its neighbours'."""
+        try:
+            fold(root, [fact for fact in facts if _is_about(root, fact)], self._clock.now())
+        except Exception as error:
+            log.exception("record.defect", payment=str(root.payment.id), facts=[type(f).__name__ for f in facts])
+            return error
+        return None
+
+    def _announce(self, roots: dict[UUID, Root], waiters: dict[UUID, str]) -> None:
+        for key, root in roots.items():
+            waiter = waiters.get(key)
+            for operation in root.created:
+                self._commands.send(operation, waiter)
+            if waiter is not None and root.payment_touched:
+                self._wakeups.wake(key, waiter)
+            _count(root)
+
+
+def _is_about(root: Root, fact: Fact) -> bool:
+    operation_id = getattr(fact, "operation_id", None)
+    return operation_id is None or operation_id in root.operations
+
+
+def _known(roots: dict[UUID, Root], fact: Fact) -> Root | None:
+    root = roots.get(fact.payment_id)
+    return root if root is not None and _is_about(root, fact) else None
+
+
+def _count(root: Root) -> None:
+    for kind, times in Counter(event.type for event in root.events).items():
+        METRICS.payments.labels(provider=root.payment.provider, status=kind.removeprefix("payment.")).inc(times)
+    for reason in root.stale:
+        log.info("record.stale", payment=str(root.payment.id), reason=reason)

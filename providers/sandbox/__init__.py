@@ -1,0 +1,32 @@
+"""The sandbox: a provider that moves no money and misbehaves on request, served by its own simulator.
+
+How it behaves is chosen by the payer's phone or card token: `simulator.BEHAVIOURS` is the table.
+"""
+
+from typing import Final
+
+from providers.contract import READING, CallbackSpec, ProviderSpec, Verb, VerbSpec
+from providers.sandbox import callbacks, operations, spec
+
+SPEC: Final = ProviderSpec(
+    name="sandbox",
+    title="Sandbox",
+    countries=spec.COUNTRIES,
+    currencies=spec.CURRENCIES,
+    methods=spec.METHODS,
+    limits=spec.LIMITS,
+    settings=spec.SandboxAccount,
+    base_url=spec.base_url,
+    authenticate=operations.authenticate,
+    verbs={
+        Verb.CHARGE: VerbSpec(flow=operations.charge, uncertainty=spec.BY_KEY),
+        Verb.CONFIRM: VerbSpec(flow=operations.confirm, uncertainty=spec.BY_KEY),
+        Verb.QUERY: VerbSpec(flow=operations.query, uncertainty=READING),
+    },
+    reference=spec.REFERENCE,
+    deadline_s=30,
+    callback=CallbackSpec(parse=callbacks.parse, verify=callbacks.verify, headers=callbacks.HEADERS),
+    queries=spec.QUERIES,
+    statuses=spec.STATUSES,
+    declines=spec.DECLINES,
+)

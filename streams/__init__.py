@@ -1,0 +1,1 @@
+"""Everything that runs beside the API: Kafka consumers, the relay and the sweeper."""

@@ -1,0 +1,132 @@
+"""A worker process, put together: the roles it plays, and its orderly end."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+import structlog
+import uvloop
+
+from gateway import logs
+from gateway.clock import Clock
+from gateway.sealing import Sealer
+from gateway.settings import Settings
+from gateway.store.database import Pool, create_pool, keep_clock, read_clock
+from gateway.store.migrate import check_schema
+from gateway.store.vault import Vault
+from gateway.store.wakeups import RedisWakeups
+from gateway.usecases.handle_callback import CallbackHandler
+from gateway.usecases.record_outcome import Recorder
+from providers.registry import PROVIDERS
+from streams import broker as consumers
+from streams import dead_letters, topics
+from streams.announcements import Announcements
+from streams.broker import Record, create_broker, subscribe
+from streams.callbacks import CallbackConsumer
+from streams.executor import Executor
+from streams.publisher import Publisher
+from streams.relay import Relay
+from streams.sweeper import Sweeper
+from streams.watchdog import Watchdog
+
+ROLES: Final = ("executor", "callbacks", "relay", "sweeper")
+CONNECTIONS: Final = 6
+DRAIN_S: Final = 20.0  # what is under way may end within so long after SIGTERM; leases take care of the rest
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, roles: Sequence[str], providers: Sequence[str], paused: bool) -> None:
+    """Play the roles until SIGTERM or SIGINT. `paused`: start everything but the executor."""
+    logs.configure(settings.log_file)
+    wanted = [role for role in roles if not (paused and role == "executor")]
+    uvloop.run(Worker(settings, wanted, providers or sorted(PROVIDERS)).run())
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, settings: Settings, roles: Sequence[str], providers: Sequence[str]) -> None:
+        self._settings, self._roles, self._providers = settings, roles, providers
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Open, play the roles, and end in order: consumers first, then what is under way, then the connections."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            log.info("worker.ready", roles=self._roles, providers=self._providers)
+            await self._stop.wait()
+            log.info("worker.stops")
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        settings, clock = self._settings, Clock()
+        pool = await create_pool(settings, size=CONNECTIONS)
+        stack.push_async_callback(pool.close)
+        async with pool.acquire() as connection:
+            await check_schema(connection)
+        await read_clock(clock, pool)
+        self._work(stack, "clock", keep_clock(clock, pool))
+        publisher = Publisher(settings)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        hints = RedisWakeups(settings)
+        stack.push_async_callback(hints.close)
+        announcements = Announcements(publisher)
+        recorder = Recorder(settings, clock, announcements, hints)
+        stack.push_async_callback(recorder.close)
+        if "relay" in self._roles:
+            self._work(stack, "relay", Relay(pool, publisher, owner=self._name).run())
+        if "sweeper" in self._roles:
+            sweeper = Sweeper(settings=settings, pool=pool, clock=clock, recorder=recorder, announcements=announcements)
+            self._work(stack, "sweeper", sweeper.run())
+        await self._consume(stack, pool, clock, recorder, publisher)
+
+    async def _consume(
+        self, stack: AsyncExitStack, pool: Pool, clock: Clock, recorder: Recorder, publisher: Publisher
+    ) -> None:
+        settings, sealer = self._settings, Sealer(self._settings.key("seal"))
+        vault = Vault(pool, sealer, settings)
+        bury = partial(dead_letters.bury, pool, publisher)
+        handlers: dict[str, tuple[Callable[[str], str], Callable[[list[Record]], Awaitable[None]]]] = {}
+        if "executor" in self._roles:
+            executor = Executor(
+                settings=settings, pool=pool, vault=vault, sealer=sealer, recorder=recorder, owner=self._name
+            )
+            stack.push_async_callback(executor.stop, DRAIN_S)
+            self._work(stack, "starved", executor.feed_starved())
+            handlers["executor"] = (topics.commands, executor.handle)
+        if "callbacks" in self._roles:
+            consumer = CallbackConsumer(CallbackHandler(pool=pool, vault=vault, recorder=recorder, clock=clock))
+            handlers["callbacks"] = (topics.callbacks, consumer.handle)
+        if not handlers:
+            return
+        broker = create_broker(settings)
+        subscriptions = [
+            subscribe(broker, settings, [topic(name) for name in self._providers], group, handle, bury=bury)
+            for group, (topic, handle) in handlers.items()
+        ]
+        watchdog = Watchdog(subscriptions)
+        stack.push_async_callback(broker.stop)
+        self._work(stack, "consumers", consumers.start(broker, settings))
+        watchdog.start()
+        stack.callback(watchdog.stop)
+
+    def _work(self, stack: AsyncExitStack, name: str, work: Awaitable[None]) -> None:
+        """Run in the background; a role that fails ends the process, so that its supervisor starts a sound one."""
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(partial(self._ended, name))
+        stack.callback(task.cancel)
+
+    def _ended(self, name: str, task: "asyncio.Future[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("worker.role_failed", role=name, exc_info=error)
+            self._stop.set()

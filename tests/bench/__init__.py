@@ -1,0 +1,1 @@
+"""`make bench`: what this machine can do, beside the alternatives, in one run."""

@@ -1,0 +1,29 @@
+"""Databases of a test's own, beside the shared one."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+
+@pytest.fixture
+def empty_database(database_uri: str) -> Iterator[str]:
+    """The address of a new database without tables, dropped afterwards."""
+    name = f"empty_{uuid.uuid4().hex}"
+    _execute(database_uri, f"create database {name}")
+    yield urlsplit(database_uri)._replace(path=f"/{name}").geturl()
+    _execute(database_uri, f"drop database {name} with (force)")
+
+
+def _execute(database_uri: str, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(database_uri)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
