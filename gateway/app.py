@@ -21,7 +21,7 @@ from gateway.http.health import Check
 from gateway.http.payments import PaymentController
 from gateway.http.wiring import base_kwargs, base_routes
 from gateway.sealing import Sealer
-from gateway.server import die_with_parent
+from gateway.server import die_with_parent, settle_memory
 from gateway.services import Accounts, Services
 from gateway.settings import Settings
 from gateway.store import directory, gauges, wakeups
@@ -83,6 +83,7 @@ class Process:
         async with AsyncExitStack() as stack:
             self.services = await self._open(stack)
             app.state.services = self.services
+            settle_memory()
             log.info("api.ready", process=self.services.process)
             yield
             log.info("api.stops")

@@ -21,6 +21,7 @@ from gateway import settings as settings_module
 from gateway.embedded import check_platform
 from gateway.installation import DATABASE, Installation, plan
 from gateway.processes import ProcessError, end_all_leftovers, start_time, wait_ready
+from gateway.seed import Demo, seed_demo
 from gateway.settings import Settings
 from gateway.supervisor import Supervisor, locked, record, running, write_private
 
@@ -125,16 +126,15 @@ def _start(installation: Installation, supervisor: Supervisor, create_topics: Cr
     _show(installation, shown, configured, time.monotonic() - began)
 
 
-def _fill(installation: Installation, process: subprocess.Popen[bytes], configured: Settings) -> dict[str, object]:
+def _fill(installation: Installation, process: subprocess.Popen[bytes], configured: Settings) -> Demo:
     """Create the database, its tables and the demo merchant, as far as they are missing."""
-    from gateway.seed import seed_demo
     from gateway.store.migrate import migrate
 
     installation.postgres.wait(process)
     installation.postgres.create_database(DATABASE)
     _say("Migrating the database")
     migrate(configured.database_uri)
-    return msgspec.to_builtins(seed_demo(configured))  # type: ignore[no-any-return]
+    return seed_demo(configured, existing=installation.directory / "demo.json")
 
 
 def _in_background(work: Callable[[], T]) -> Future[T]:
@@ -175,10 +175,10 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _show(installation: Installation, demo: dict[str, object], configured: Settings, took_s: float) -> None:
+def _show(installation: Installation, demo: Demo, configured: Settings, took_s: float) -> None:
     """Write demo.json, and say how to begin."""
     shown = {
-        **demo,
+        **msgspec.structs.asdict(demo),
         "base_url": configured.public_url,
         "docs_url": f"{configured.public_url}/docs",
         "simulators": installation.simulator_urls,
@@ -196,14 +196,14 @@ MyPay is ready after {took_s:.1f} s. Ctrl-C, or `mypay down`, stops it.
 
   API         {url}
   docs        {url}/docs
-  demo key    {demo[api_key]}
+  demo key    {demo.api_key}
   details     {file}
 {simulators}
 
 A first payment:
 
 curl -s {url}/v1/payments \\
-  -H 'Authorization: Bearer {demo[api_key]}' \\
+  -H 'Authorization: Bearer {demo.api_key}' \\
   -H "Idempotency-Key: first-$(date +%s)" \\
   -H 'Prefer: wait=5' \\
   -H 'Content-Type: application/json' \\

@@ -6,13 +6,14 @@ is a UUID; the prefixed form exists only at the edges.
 """
 
 import hashlib
-import os
+import random
 import time
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from typeid import TypeID
+from typeid.codecs import base32
 from typeid.errors import TypeIDException
 
 PAYMENT: Final = "pay"
@@ -41,8 +42,9 @@ def logical_partition(merchant_id: UUID, livemode: bool, key: str) -> int:
 def new(lp: int | None = None, *, at_ms: int | None = None) -> UUID:
     """A UUIDv7 (RFC 9562) of the time `at_ms` (default: now); its last byte is `lp`, or random."""
     milliseconds = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-    random = int.from_bytes(os.urandom(10))
-    value = (milliseconds << 80) | _VERSION_7 | (((random >> 64) & 0xFFF) << 64) | _VARIANT | (random & (2**62 - 1))
+    # An id is no secret (every query also names the merchant), so it need not wait for the kernel's randomness.
+    noise = random.getrandbits(74)  # noqa: S311
+    value = (milliseconds << 80) | _VERSION_7 | ((noise >> 62) << 64) | _VARIANT | (noise & (2**62 - 1))
     return UUID(int=value if lp is None else (value & ~0xFF) | lp)
 
 
@@ -58,7 +60,7 @@ def day_floor(day: datetime) -> UUID:
 
 def show(prefix: str, value: UUID) -> str:
     """The public form, "pay_01k…"."""
-    return str(TypeID.from_uuid(value, prefix))  # type: ignore[arg-type]  # it reads .int, which both kinds have
+    return f"{prefix}_{base32.encode(value.bytes)}"
 
 
 def read(prefix: str, text: str) -> UUID | None:

@@ -133,15 +133,17 @@ def log_tail(path: Path) -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc_pid_stat(5), field 22); a zombie counts as none.
+    """When a process started, in clock ticks since boot (proc_pid_stat(5), field 22); None when there is none.
 
-    Together with the pid it names one process for good.
+    Together with the pid it names one process for good. A zombie counts as none once its last thread has ended: until
+    then it holds its files and ports.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        threads = len(os.listdir(f"/proc/{pid}/task"))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    return None if fields[0] == "Z" and threads == 1 else int(fields[19])
 
 
 def free_port() -> int:
@@ -165,18 +167,18 @@ def _mark(program: Program) -> str:
 
 
 def _kill_all(marks: tuple[bytes, ...], home: tuple[Path, Path] | None) -> int:
-    found = _marked(marks, home)
-    deadline = time.monotonic() + KILL_WAIT_S
-    remaining = found
-    while remaining:
-        for pid in remaining:
+    killed = 0
+    while found := _marked(marks, home):  # again, for what was forked meanwhile
+        for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise ProcessError(f"Process {remaining[0]} of a former run cannot be killed.")
-        time.sleep(POLL_S)
-        remaining = _marked(marks, home)
-    return len(found)
+        deadline = time.monotonic() + KILL_WAIT_S
+        while any(start_time(pid) for pid in found):
+            if time.monotonic() > deadline:
+                raise ProcessError(f"Of the processes {found} of a former run, not all can be killed.")
+            time.sleep(POLL_S)
+        killed += len(found)
+    return killed
 
 
 def _marked(marks: tuple[bytes, ...], home: tuple[Path, Path] | None) -> list[int]:

@@ -1,6 +1,7 @@
 """Running the API under granian: API_PROCESSES processes on one port. Imports nothing of the application itself."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from granian.log import LogLevels
 from gateway.settings import Settings
 
 BACKLOG: Final = 1024
+GC_THRESHOLDS: Final = (50_000, 20, 20)
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
@@ -24,6 +26,17 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def settle_memory() -> None:
+    """Take what start-up made out of the garbage collector's sight, and let it look less often.
+
+    A request makes a few hundred objects that die by themselves; the default thresholds walk the whole heap for them,
+    which showed as pauses of some 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def serve(settings: Settings) -> None:

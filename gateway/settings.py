@@ -44,7 +44,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_processes: Annotated[int, Meta(ge=1, le=64)] = 1
     kafka_partitions: Annotated[int, Meta(ge=1, le=256)] = 16
     kafka_replication: Annotated[int, Meta(ge=1, le=7)] = 1
-    kafka_prefix: str = ""  # put before every topic and consumer group: several installations on one broker
+    # Put before every topic and consumer group: several installations on one broker.
+    kafka_prefix: Annotated[str, Meta(pattern=r"^[\w.-]{0,100}$")] = ""
     simulator_urls: str = ""  # "sandbox=http://127.0.0.1:5101,cpay=…": where the installation's own simulators listen
     log_file: str | None = None
     metrics_token: Secret | None = None
@@ -109,6 +110,7 @@ _WHAT_TO_WRITE = {
     "api_processes": "write a number of processes, 1 to 64",
     "kafka_partitions": "write a number of partitions, 1 to 256",
     "kafka_replication": "write a number of copies, 1 to 7",
+    "kafka_prefix": "write letters, digits, dots, dashes and underscores only",
     "simulator_urls": "write name=address pairs separated by commas, such as sandbox=http://127.0.0.1:5101",
     "accept_queue": "write a number of requests, at least 1",
     "pace": "write a factor above 0 and at most 10, such as 0.1",

@@ -8,8 +8,8 @@ from gateway.store.tables import Table
 
 
 def run(connection: Connection) -> None:
-    """Run what the command asked for, all in one transaction."""
-    context.configure(connection=connection, target_metadata=Table.metadata)
+    """Run what the command asked for, each migration in a transaction of its own."""
+    context.configure(connection=connection, target_metadata=Table.metadata, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -279,14 +279,10 @@ class Subscription:
 
 
 async def _parse(batch: Any, original: Callable[[Any], Awaitable[KafkaMessage]]) -> KafkaMessage:
-    """FastStream decodes headers strictly, and one that is null or not UTF-8 fails the whole batch: show it clean ones."""
-    message = await original(tuple(map(_clean, batch)))
+    """FastStream decodes headers strictly: one that is null or not UTF-8 would fail the whole batch. Show it none."""
+    message = await original(tuple(dataclasses.replace(record, headers=()) for record in batch))
     message.raw_message = batch
     return message
-
-
-def _clean(record: ConsumerRecord) -> ConsumerRecord:
-    return dataclasses.replace(record, headers=())
 
 
 async def _as_it_is(message: KafkaMessage) -> KafkaMessage:

@@ -1,45 +1,45 @@
 """The relay: events get a position after they were committed, and go to Kafka in that order.
 
 One relay of all processes leads: the row of table `relay` is its lease, its fence and its bookmarks. The leader gives
-positions in ONE statement that begins by updating that row where the fence is its own, so that giving positions is
-serialised by the row's lock and a former leader, however late it wakes, gives none. Readers' cursors can therefore
-skip nothing: whoever sees a position sees all lower ones.
+positions in ONE statement that updates that row where the fence is its own, so that giving positions is serialised by
+the row's lock, and a former leader gives none, however late it wakes. Readers' cursors can therefore skip nothing:
+whoever sees a position can see all lower ones.
 
 Publishing follows at its own pace: positions are given although Kafka is away. Whoever takes over publishes from
-`published_position` again. Every publisher sends a partition's events in order and the next only after the
-acknowledgement of those before, so the first delivery of an event precedes that of its successor, whoever made it.
+`published_position` again. Every relay sends a partition's events in order, each after the acknowledgement of those
+before it, so the first delivery of an event precedes that of its successor, whichever relay made it.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 import asyncpg
 import structlog
-from msgspec import Struct
 
-from gateway.store.database import CONNECTION_LOST, TRY_AGAIN, Connection, Pool
+from gateway.store.database import CONNECTION_LOST, Connection, Pool
 from streams.events import Event, message_of
 from streams.publisher import Publisher
 
 LEASE_S: Final = 6.0
 RENEW_S: Final = 2.0
-STANDBY_S: Final = 1.0  # how often others try to take over
+SAVE_S: Final = 0.25  # an unsaved bookmark costs only repetitions after a crash
+STANDBY_S: Final = 1.0  # how often the others try to take over
 BUSY_S: Final = 0.010
 IDLE_S: Final = 0.050
 BUSY_FOR_S: Final = 1.0  # after the last event
 ASSIGN_MAX: Final = 1_000  # events that get a position in one statement
-PUBLISH_MAX: Final = 500  # events sent at once; they are all that is read into memory
-HANDOVER_MAX: Final = 2_000  # events that the publishing half may be behind before it reads them from Postgres
+PUBLISH_MAX: Final = 500  # events that are sent at once
+HANDOVER_MAX: Final = 2_000  # events kept in memory for publishing; beyond, they are read again
 PAUSE_MAX_S: Final = 1.0
 
 TAKE: Final = """
 update relay set leader = $1, fence = fence + 1, lease_until = now() + $2
- where id = 1 and lease_until < now()
-returning fence, published_position
+ where id = 1 and (lease_until < now() or leader = $1)
+returning fence, next_position, published_position
 """
 RENEW: Final = """
 update relay set lease_until = now() + $2, published_position = greatest(published_position, $3)
@@ -50,12 +50,17 @@ LEAVE: Final = """
 update relay set lease_until = '-infinity', published_position = greatest(published_position, $2)
  where id = 1 and fence = $1
 """
-# In order of seq, never SKIP LOCKED: an event is passed over by nobody. `position is null` is asked again of the row
-# itself, as the statement may have waited for the row of `relay` since it looked.
-ASSIGN: Final = """
+REWIND: Final = """
+update relay set published_position = least(published_position, $1 - 1), fence = fence + 1, lease_until = '-infinity'
+ where id = 1
+returning next_position
+"""
+# In order of seq, never SKIP LOCKED: nobody passes an event over. A leader whose statement lost its answer comes back
+# with a new fence, and only after that statement's end, so a batch is never chosen twice.
+ASSIGN: Final = f"""
 with waiting as materialized (
     select id, row_number() over (order by seq) - 1 as place
-      from (select id, seq from events where position is null order by seq limit 1000) as first
+      from (select id, seq from events where position is null order by seq limit {ASSIGN_MAX}) as oldest
 ), led as (
     update relay set next_position = next_position + (select count(*) from waiting), lease_until = now() + $2,
                      published_position = greatest(published_position, $3)
@@ -67,9 +72,159 @@ update events as e set position = led.first + waiting.place
  where e.id = waiting.id and e.position is null
 returning e.position, e.id, e.livemode, e.root_id, e.object_id, e.type, e.sequence, e.body, e.created_at
 """
-# The planner does not foresee that a partition is pruned for each row, and would rather read all events.
-PLAN: Final = "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off"
-READ: Final = """
+READ: Final = f"""
 select position, id, livemode, root_id, object_id, type, sequence, body, created_at
-  from events where position > $1 order by position limit 500
+  from events where position > $1 order by position limit {PUBLISH_MAX}
 """
+# The planner does not foresee that each row prunes all partitions but one, and would read every event there is.
+PLAN: Final = "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off"
+AWAY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)
+
+log = structlog.get_logger(__name__)
+
+
+class _Term:
+    """One leadership: its fence, how far it has given and published positions, and what is in between."""
+
+    def __init__(self, fence: int, given: int, published: int) -> None:
+        self.fence, self.given, self.published = fence, given, published
+        self.saved = published
+        self.handover: deque[Event] = deque()
+        self.more = asyncio.Event()
+
+    def hand_over(self, events: list[Event]) -> None:
+        if len(self.handover) + len(events) > HANDOVER_MAX:
+            self.handover.clear()
+        self.handover.extend(events)
+        self.given = events[-1].position
+        self.more.set()
+
+    def next_events(self) -> list[Event]:
+        """What follows the last published event, as far as it is in memory."""
+        while self.handover and self.handover[0].position <= self.published:
+            self.handover.popleft()
+        if not self.handover or self.handover[0].position != self.published + 1:
+            return []
+        return [self.handover[place] for place in range(min(len(self.handover), PUBLISH_MAX))]
+
+
+class Relay:
+    """Stands by and leads. `leading` tells whether it does now; `owner` names the process in the table."""
+
+    def __init__(self, pool: Pool, publisher: Publisher, *, owner: str, lease_s: float = LEASE_S) -> None:
+        self._pool, self._publisher, self._owner = pool, publisher, owner
+        self._lease = timedelta(seconds=lease_s)
+        self._wake = asyncio.Event()
+        self.leading = False
+
+    def wake(self) -> None:
+        """An event was committed in this process: do not wait for the next look."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Lead whenever nobody else does. Ends by cancellation, and lets the next take over at once."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    taken = await connection.fetchrow(TAKE, self._owner, self._lease)
+                    if taken is not None:
+                        term = _Term(taken["fence"], taken["next_position"] - 1, taken["published_position"])
+                        await self._lead(connection, term)
+            except AWAY as error:
+                log.warning("relay.database_away", error=repr(error))
+            await asyncio.sleep(STANDBY_S)
+
+    async def _lead(self, connection: Connection, term: _Term) -> None:
+        log.info("relay.leads", fence=term.fence, unpublished=term.given - term.published)
+        self.leading = True
+        publishing = asyncio.create_task(self._publish(term))
+        try:
+            await connection.execute(PLAN)
+            await self._assign(connection, term, publishing)
+        finally:
+            self.leading = False
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            with contextlib.suppress(*AWAY):  # then the lease ends by itself
+                await connection.execute(LEAVE, term.fence, term.published, timeout=2)
+            log.info("relay.left", fence=term.fence)
+
+    # --- Giving positions -------------------------------------------------------------------------------------------
+
+    async def _assign(self, connection: Connection, term: _Term, publishing: "asyncio.Task[None]") -> None:
+        """Give positions until the lease is lost."""
+        statement = await connection.prepare(ASSIGN)
+        written = time.monotonic()
+        last_event = 0.0
+        while True:
+            if publishing.done():
+                publishing.result()
+            self._wake.clear()
+            unsaved = term.published
+            rows = await statement.fetch(term.fence, self._lease, unsaved)
+            now = time.monotonic()
+            if rows:
+                term.hand_over(sorted((Event(**row) for row in rows), key=_position))
+                term.saved, written, last_event = unsaved, now, now
+            elif now - written >= (RENEW_S if term.saved == unsaved else SAVE_S):
+                if await connection.fetchval(RENEW, term.fence, self._lease, unsaved) is None:
+                    return
+                term.saved, written = unsaved, now
+            if len(rows) < ASSIGN_MAX:
+                await self._pause(BUSY_S if now - last_event < BUSY_FOR_S else IDLE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    # --- Publishing -------------------------------------------------------------------------------------------------
+
+    async def _publish(self, term: _Term) -> None:
+        """Send what has a position, in order, for ever."""
+        pause_s = BUSY_S
+        while True:
+            term.more.clear()
+            events = term.next_events() or await self._read(term)
+            if not events:
+                await term.more.wait()
+                continue
+            done = await self._publisher.publish_in_order([message_of(event) for event in events])
+            if done:
+                term.published = events[done - 1].position
+            if done == len(events):
+                pause_s = BUSY_S
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    async def _read(self, term: _Term) -> list[Event]:
+        """The next events from Postgres: after a takeover, and after Kafka was away."""
+        while term.published < (given := term.given):
+            try:
+                rows = await self._pool.fetch(READ, term.published)
+            except AWAY as error:
+                log.warning("relay.database_away", error=repr(error))
+                await asyncio.sleep(PAUSE_MAX_S)
+                continue
+            if rows:
+                return [Event(**row) for row in rows]
+            term.published = given  # nothing is left of what was given
+        return []
+
+
+async def republish(pool: Pool, from_position: int) -> int:
+    """Have the events from a position on published again, in order, by whoever leads; how many these are.
+
+    It takes the lead from the leader, who publishes from here when it leads again, seconds later. (A second publisher
+    beside it would break the order on a topic that is empty.)
+    """
+    end = await pool.fetchval(REWIND, max(from_position, 1))
+    count: int = await pool.fetchval(
+        "select count(*) from events where position >= $1 and position < $2", from_position, end
+    )
+    return count
+
+
+def _position(event: Event) -> int:
+    return event.position

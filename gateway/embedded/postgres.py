@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -14,12 +15,11 @@ from gateway.embedded.part import LOOPBACK, PROBE_TIMEOUT_S, Part, files_of
 from gateway.processes import ProcessError, Program, Progress
 
 # Ways for root to run PostgreSQL, which refuses root: as uid 1000 of a user namespace of its own, in which our files
-# stay ours; or, where namespaces are forbidden (Docker's default), as an unused uid that owns the cluster's folder and
-# keeps the one capability that lets it reach it below a folder that is closed to others.
+# stay ours; or, where namespaces are forbidden (Docker's default), as "nobody", who then owns the cluster's folder and
+# keeps the one capability that lets him reach it below a folder that is closed to others.
 _NAMESPACE: Final = ("unshare", "--user", "--map-user=1000")
-_UNUSED_UID: Final = 54_321
 _CAPABILITY: Final = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
-_SETPRIV: Final = ("setpriv", f"--reuid={_UNUSED_UID}", f"--regid={_UNUSED_UID}", "--clear-groups", *_CAPABILITY)
+_NOBODY: Final = ("setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups", *_CAPABILITY)
 
 # A locale that PostgreSQL itself provides: the same order and the same lower() on every machine.
 _CLUSTER: Final = (
@@ -131,16 +131,16 @@ def _drop_root(directory: Path) -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     prefix = _root_prefix()
-    uid = _UNUSED_UID if prefix is _SETPRIV else 0
+    uid = pwd.getpwnam("nobody").pw_uid if prefix is _NOBODY else 0
     if directory.stat().st_uid != uid:
         for path in (directory, *directory.rglob("*")):
-            os.chown(path, uid, uid, follow_symlinks=False)
+            os.chown(path, uid, -1, follow_symlinks=False)
     return prefix
 
 
 @cache
 def _root_prefix() -> tuple[str, ...]:
-    for prefix in filter(_works, (_NAMESPACE, _SETPRIV)):
+    for prefix in filter(_works, (_NAMESPACE, _NOBODY)):
         return prefix
     raise ProcessError(
         "PostgreSQL refuses to run as root, and this machine lets root become nobody else: be a plain user."

@@ -1,5 +1,6 @@
 """/v1/payments: create, read, list, confirm."""
 
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeAlias
 from uuid import UUID
@@ -57,7 +58,7 @@ class PaymentController(Controller):
         services, user = services_of(request), request.user
         wait_s = prefer.wait_s(request.scope)
         payment_id = ids.new(ids.logical_partition(user.merchant_id, user.livemode, key))
-        with services.waiters.expect(payment_id) as moved:
+        with services.waiters.expect(payment_id) if wait_s else nullcontext() as moved:
             accepted = await create_payment(
                 services,
                 merchant_id=user.merchant_id,
@@ -68,11 +69,11 @@ class PaymentController(Controller):
                 payment_id=payment_id,
                 waiter=services.process if wait_s else None,
             )
-            if wait_s and accepted.fresh:
+            if moved is not None and accepted.fresh:
                 await wait_for(moved, wait_s)
         if wait_s and not accepted.fresh:
             await _wait_for_other(services, accepted.payment, wait_s)
-        content = await _now(services, accepted.payment) if wait_s else views.accepted_json(accepted.payment)
+        content = await _now(services, accepted.payment) if wait_s else accepted.content
         headers = {"Location": f"/v1/payments/{ids.show(ids.PAYMENT, accepted.payment.id)}", **prefer.applied(wait_s)}
         return _answer(content, 201, headers, replayed=not accepted.fresh)
 

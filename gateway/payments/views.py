@@ -67,7 +67,7 @@ encode = msgspec.json.Encoder().encode
 
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: "2026-11-23T21:00:00.000Z"."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def payment_object(payment: Payment) -> PaymentObject:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway.payments import views
 from gateway.payments.model import Event, Operation, Payment
 from gateway.store.batcher import QueueFull, RawConnection
 from gateway.store.database import Connection
@@ -25,13 +26,18 @@ class NewPayment(Struct, frozen=True, kw_only=True):
     payment: Payment
     operation: Operation
     event: Event
+    content: bytes
 
 
 class Accepted(Struct, frozen=True):
-    """The payment of this idempotency key: ours, or the one that was there (then `fingerprint` is that one's)."""
+    """The payment of this idempotency key: ours, or the one that was there (then `fingerprint` is that one's).
+
+    `content` is the body of the 201 that accepted it.
+    """
 
     payment: Payment
     fingerprint: bytes
+    content: bytes
     fresh: bool
 
 
@@ -126,7 +132,7 @@ async def accept(connection: RawConnection, batch: Sequence[NewPayment]) -> list
     losers = [_key(new) for new in batch if new.payment.id not in winners]
     found = await find(connection, losers) if losers else {}
     return [
-        Accepted(new.payment, new.fingerprint, fresh=True) if new.payment.id in winners else _replay(new, found)
+        Accepted(new.payment, new.fingerprint, new.content, fresh=True) if new.payment.id in winners else _replay(new, found)
         for new in batch
     ]
 
@@ -137,7 +143,7 @@ def _replay(new: NewPayment, found: dict[_Key, Accepted]) -> Accepted | Exceptio
     if existing is None:  # retention deleted the key between our two statements
         return QueueFull("the idempotency key expired at this moment")
     if existing.payment.id == new.payment.id:
-        return Accepted(new.payment, new.fingerprint, fresh=True)
+        return Accepted(new.payment, new.fingerprint, new.content, fresh=True)
     return existing
 
 
@@ -149,5 +155,8 @@ async def find(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, Accep
         values = dict(record)
         key, fingerprint = values.pop("key"), values.pop("fingerprint")
         payment = read_payment(values)
-        found[(payment.lp, payment.merchant_id, payment.livemode, key)] = Accepted(payment, fingerprint, fresh=False)
+        content = views.accepted_json(payment)
+        found[(payment.lp, payment.merchant_id, payment.livemode, key)] = Accepted(
+            payment, fingerprint, content, fresh=False
+        )
     return found

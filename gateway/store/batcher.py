@@ -44,6 +44,10 @@ class _Item(Generic[T, R]):
         self.value, self.answer = value, answer
         self.begun_at: float | None = None  # perf_counter of the first attempt to write it
 
+    def give_up(self) -> None:
+        """The caller's patience is over."""
+        self.settle((QueueFull if self.begun_at is None else FateUnknown)("no answer in time"))
+
     def settle(self, result: R | Exception) -> None:
         if self.answer.done():
             return
@@ -85,12 +89,12 @@ class Batcher(Generic[T, R]):
         queued_at = time.perf_counter()
         self._queue.append(item)
         self._wake()
+        timer = None if self._patience_s is None else item.answer.get_loop().call_later(self._patience_s, item.give_up)
         try:
-            async with asyncio.timeout(self._patience_s):
-                return await item.answer
-        except TimeoutError:
-            raise (QueueFull if item.begun_at is None else FateUnknown)(f"{self._name}: no answer in time") from None
+            return await item.answer
         finally:
+            if timer is not None:
+                timer.cancel()
             now = time.perf_counter()
             begun_at = item.begun_at or now
             timings.add(queue_s=begun_at - queued_at, db_s=now - begun_at)

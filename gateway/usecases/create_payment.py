@@ -106,12 +106,14 @@ def prepare(
 ) -> NewPayment:
     """Everything that accepting the payment writes, ids and bytes included. Pure but for the ids."""
     payment = _payment(payment_id, account, route, request, checked, now)
+    content = views.payment_json(payment)
     return NewPayment(
         key=key,
         fingerprint=fingerprint,
         payment=payment,
         operation=_operation(payment, account),
-        event=views.event("payment.created", payment, now),
+        event=views.event("payment.created", payment, now, content),
+        content=content,
     )
 
 

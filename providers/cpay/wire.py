@@ -80,6 +80,6 @@ def declined(said: Answer, code: DeclineCode, word: str) -> Declined:
 
 
 def _unknown(said: Answer) -> str | None:
-    """The word that is in no table; none where C-Pay only said "0000", accepted."""
-    word = said.paymentrequeststatus or said.reasoncode
-    return word or (None if str(said.statuscode) in ("0000", "200") else str(said.statuscode))
+    """The word that is in no table; none where C-Pay only said that it accepted ("0000" or "200")."""
+    code = None if said.statuscode in (None, "0000", "200", 200) else str(said.statuscode)
+    return said.paymentrequeststatus or said.reasoncode or code

@@ -22,6 +22,7 @@ from gateway.http.wiring import base_kwargs
 from gateway.payments import rules, views
 from gateway.payments.requests import CreatePayment
 from gateway.routing.choose import choose
+from gateway.server import settle_memory
 from gateway.services import Accounts
 from gateway.store import directory
 from gateway.store.accept import NewPayment
@@ -48,7 +49,7 @@ async def _prepared(request: Request[Any, Any, State]) -> NewPayment:
 async def ceiling(request: Request[Any, Any, State]) -> Response[bytes]:
     """Authenticate, validate, answer."""
     new = await _prepared(request)
-    return Response(views.payment_json(new.payment), status_code=201, media_type="application/json")
+    return Response(new.content, status_code=201, media_type="application/json")
 
 
 @post("/v1/payments")
@@ -58,7 +59,7 @@ async def transaction(request: Request[Any, Any, State]) -> Response[bytes]:
     pool: Pool = request.app.state.pool
     async with pool.acquire() as connection, connection.transaction():
         await insert(connection, new)
-    return Response(views.payment_json(new.payment), status_code=201, media_type="application/json")
+    return Response(new.content, status_code=201, media_type="application/json")
 
 
 async def insert(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", new: NewPayment) -> None:
@@ -108,6 +109,7 @@ def _app(handler: Any) -> RequestContext:
         async with await create_pool(settings.load(), size=POOL) as pool:
             found["pool"] = app.state.pool = pool
             app.state.accounts = Accounts(pool)
+            settle_memory()
             yield
 
     router = Router(path="", route_handlers=[handler], middleware=[authentication(KeyCache(find_key))])

@@ -1,4 +1,4 @@
-"""Databases of a test's own, beside the shared one."""
+"""A database without tables, beside the migrated one that `database_uri` gives."""
 
 import asyncio
 import uuid
@@ -8,14 +8,16 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.support.parts import Parts
+
 
 @pytest.fixture
-def empty_database(database_uri: str) -> Iterator[str]:
+def empty_database(parts: Parts) -> Iterator[str]:
     """The address of a new database without tables, dropped afterwards."""
     name = f"empty_{uuid.uuid4().hex}"
-    _execute(database_uri, f"create database {name}")
-    yield urlsplit(database_uri)._replace(path=f"/{name}").geturl()
-    _execute(database_uri, f"drop database {name} with (force)")
+    _execute(parts.postgres_uri, f"create database {name}")
+    yield urlsplit(parts.postgres_uri)._replace(path=f"/{name}").geturl()
+    _execute(parts.postgres_uri, f"drop database {name} with (force)")
 
 
 def _execute(database_uri: str, statement: str) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway import ids, keys, passwords
 from gateway.sealing import SealBroken, Sealer
-from gateway.store import directory, engine, migrate
+from gateway.store import directory, engine
 from gateway.store.accounts import Configuration, ConfigurationError
 from gateway.store.credentials import open_settings
 from providers.contract import Secret
@@ -32,7 +32,6 @@ class Elsewhere(Struct, frozen=True):
 
 def with_configuration(database: str, test: Callable[[Configuration, Connection], Awaitable[None]]) -> None:
     """Run `test` on a migrated database."""
-    migrate.migrate(database)
 
     async def run() -> None:
         own = engine.create(database)
@@ -46,7 +45,7 @@ def with_configuration(database: str, test: Callable[[Configuration, Connection]
     asyncio.run(run())
 
 
-def test_a_merchant_is_found_by_name(empty_database: str) -> None:
+def test_a_merchant_is_found_by_name(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         assert await configuration.find_merchant("Corner shop") is None
         made = await configuration.create_merchant("Corner shop")
@@ -57,10 +56,10 @@ def test_a_merchant_is_found_by_name(empty_database: str) -> None:
         assert found is not None
         assert (found.id, found.name) == (made.id, "Corner shop")
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_a_user_signs_in_with_the_password(empty_database: str) -> None:
+def test_a_user_signs_in_with_the_password(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         made = await configuration.create_user("Owner@Example.test", "correct horse", "owner")
         found = await configuration.find_user("owner@example.TEST")
@@ -74,10 +73,10 @@ def test_a_user_signs_in_with_the_password(empty_database: str) -> None:
         assert passwords.verify(changed.password_hash, "battery staple")
         assert (changed.email, changed.role) == ("Owner@Example.test", "owner")
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_an_address_belongs_to_one_user(empty_database: str) -> None:
+def test_an_address_belongs_to_one_user(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         await configuration.create_user("owner@example.test", "x", "owner")
         with pytest.raises(ConfigurationError, match="already"):
@@ -86,11 +85,11 @@ def test_an_address_belongs_to_one_user(empty_database: str) -> None:
         with pytest.raises(NotFoundError):
             await configuration.set_password(ids.new(), "x")
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
 @pytest.mark.parametrize("livemode", [True, False])
-def test_a_key_is_found_by_its_digest(empty_database: str, livemode: bool) -> None:
+def test_a_key_is_found_by_its_digest(database_uri: str, livemode: bool) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         merchant = await configuration.create_merchant("Corner shop")
         row, key = await configuration.create_api_key(merchant.id, livemode, "till 1")
@@ -104,10 +103,10 @@ def test_a_key_is_found_by_its_digest(empty_database: str, livemode: bool) -> No
         assert key not in stored
         assert keys.prefix(key) in stored
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_a_revoked_key_says_so(empty_database: str) -> None:
+def test_a_revoked_key_says_so(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         merchant = await configuration.create_merchant("Corner shop")
         _, key = await configuration.create_api_key(merchant.id, False, "till 1")
@@ -116,10 +115,10 @@ def test_a_revoked_key_says_so(empty_database: str) -> None:
         assert found is not None
         assert found.revoked_at is not None
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_an_account_is_read_back_typed(empty_database: str) -> None:
+def test_an_account_is_read_back_typed(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         merchant = await configuration.create_merchant("Corner shop")
         made = await configuration.create_account(merchant.id, "sandbox", False, SETTINGS, "till", 50)
@@ -144,10 +143,10 @@ def test_an_account_is_read_back_typed(empty_database: str) -> None:
         assert await directory.account_by_token(connection, "sandbox", made.callback_token[:-1]) is None
         assert await directory.account(connection, ids.new()) is None
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_credentials_are_stored_sealed_for_their_row(empty_database: str) -> None:
+def test_credentials_are_stored_sealed_for_their_row(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         merchant = await configuration.create_merchant("Corner shop")
         one, two = [await configuration.create_account(merchant.id, "sandbox", False, SETTINGS) for _ in range(2)]
@@ -165,10 +164,10 @@ def test_credentials_are_stored_sealed_for_their_row(empty_database: str) -> Non
             await configuration.account_settings(one.id, 2)
         assert await directory.sealed_settings(connection, one.id, 2) is None
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_accounts_come_in_the_routers_order_and_only_the_merchants(empty_database: str) -> None:
+def test_accounts_come_in_the_routers_order_and_only_the_merchants(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         async def make(merchant_id: UUID, livemode: bool, label: str, priority: int = 100) -> None:
             await configuration.create_account(merchant_id, "sandbox", livemode, SETTINGS, label, priority)
@@ -191,10 +190,10 @@ def test_accounts_come_in_the_routers_order_and_only_the_merchants(empty_databas
         assert [row.label for row in await directory.merchant_accounts(connection, mine, True)] == ["live"]
         assert await directory.merchant_accounts(connection, ids.new(), False) == []
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)
 
 
-def test_what_does_not_fit_is_refused_and_leaves_nothing(empty_database: str) -> None:
+def test_what_does_not_fit_is_refused_and_leaves_nothing(database_uri: str) -> None:
     async def test(configuration: Configuration, connection: Connection) -> None:
         merchant = await configuration.create_merchant("Corner shop")
         nobody = ids.new()
@@ -209,4 +208,4 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(empty_database: str) ->
         for table in ("accounts", "account_settings", "api_keys"):
             assert await connection.fetchval(f"select count(*) from {table}") == 0
 
-    with_configuration(empty_database, test)
+    with_configuration(database_uri, test)

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from gateway import ids
-from gateway.store import migrate, partitions
+from gateway.store import partitions
 
 pytestmark = pytest.mark.parts
 
@@ -21,7 +21,6 @@ NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 def with_database(database: str, test: Callable[[Connection], Awaitable[None]]) -> None:
     """Run `test` on a migrated database."""
-    migrate.migrate(database)
 
     async def run() -> None:
         connection = await asyncpg.connect(database)
@@ -54,27 +53,27 @@ def days(first: datetime, count: int) -> list[str]:
     return [f"{(first + timedelta(days=offset)):%Y%m%d}" for offset in range(count)]
 
 
-def test_the_list_holds_every_table_that_is_partitioned_by_day(empty_database: str) -> None:
+def test_the_list_holds_every_table_that_is_partitioned_by_day(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         rows = await connection.fetch(
             "select partrelid::regclass::text from pg_partitioned_table where partstrat = 'r'"
         )
         assert {row[0] for row in rows} == set(partitions.DAY_PARTITIONED)
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_migrating_makes_a_fortnight(empty_database: str) -> None:
+def test_migrating_makes_a_fortnight(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         now = datetime.now(UTC)
         for offset in (-1, 0, 1, 14):
             day = now + timedelta(days=offset)
             assert await home_of(connection, await insert_event(connection, day)) == f"events_{day:%Y%m%d}"
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_again_makes_nothing_and_tomorrow_one_day(empty_database: str) -> None:
+def test_again_makes_nothing_and_tomorrow_one_day(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         await partitions.ensure(connection, NOON)
         assert await partitions.ensure(connection, NOON) == []
@@ -82,10 +81,10 @@ def test_again_makes_nothing_and_tomorrow_one_day(empty_database: str) -> None:
         tomorrow = NOON + timedelta(days=1)
         assert await partitions.ensure(connection, tomorrow) == [f"events_{one_more}", f"callbacks_{one_more}"]
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_forty_days_on(empty_database: str) -> None:
+def test_forty_days_on(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         await partitions.ensure(connection, NOON)
         later = NOON + timedelta(days=40)
@@ -95,11 +94,11 @@ def test_forty_days_on(empty_database: str) -> None:
         ]
         assert await home_of(connection, await insert_event(connection, later)) == f"events_{later:%Y%m%d}"
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
 @pytest.mark.parametrize("hour", [0, 12, 23])
-def test_days_are_utc_days(empty_database: str, hour: int) -> None:
+def test_days_are_utc_days(database_uri: str, hour: int) -> None:
     async def test(connection: Connection) -> None:
         later = (NOON + timedelta(days=40)).replace(hour=hour, minute=30)
         maseru = later.astimezone(ZoneInfo("Africa/Maseru"))
@@ -107,10 +106,10 @@ def test_days_are_utc_days(empty_database: str, hour: int) -> None:
             f"{table}_{day}" for table in ("events", "callbacks") for day in days(later - timedelta(days=1), 2)
         ]
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_bounds_are_midnights(empty_database: str) -> None:
+def test_bounds_are_midnights(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         midnight = (NOON + timedelta(days=3)).replace(hour=0)
         homes = [
@@ -119,10 +118,10 @@ def test_bounds_are_midnights(empty_database: str) -> None:
         ]
         assert homes == [f"events_{day}" for day in days(midnight - timedelta(days=1), 2)]
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_rows_in_the_default_come_home(empty_database: str) -> None:
+def test_rows_in_the_default_come_home(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         later = NOON + timedelta(days=40)
         lost = [await insert_event(connection, later + timedelta(days=offset)) for offset in (-2, -1, 0, 5, 16)]
@@ -139,10 +138,10 @@ def test_rows_in_the_default_come_home(empty_database: str) -> None:
         await insert_event(connection, later)
         assert await connection.fetchval("select max(seq) from events") > newest
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_a_late_partition_has_the_indexes_of_the_others(empty_database: str) -> None:
+def test_a_late_partition_has_the_indexes_of_the_others(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         later = NOON + timedelta(days=40)
         await insert_event(connection, later)
@@ -153,23 +152,23 @@ def test_a_late_partition_has_the_indexes_of_the_others(empty_database: str) -> 
         assert late == default
         assert len(late) == 4
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
-def test_several_at_once_while_rows_come_in(empty_database: str) -> None:
+def test_several_at_once_while_rows_come_in(database_uri: str) -> None:
     async def test(connection: Connection) -> None:
         later = NOON + timedelta(days=40)
         done = asyncio.Event()
         inserted: list[UUID] = []
 
         async def insert() -> None:
-            own = await asyncpg.connect(empty_database)
+            own = await asyncpg.connect(database_uri)
             while not done.is_set():
                 inserted.append(await insert_event(own, later))
             await own.close()
 
         async def ensure() -> list[str]:
-            own = await asyncpg.connect(empty_database)
+            own = await asyncpg.connect(database_uri)
             try:
                 return await partitions.ensure(own, later)
             finally:
@@ -186,18 +185,18 @@ def test_several_at_once_while_rows_come_in(empty_database: str) -> None:
         homes = await connection.fetch("select distinct tableoid::regclass::text from events")
         assert [row[0] for row in homes] == [f"events_{later:%Y%m%d}"]
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)
 
 
 def test_a_table_in_use_is_left_alone_and_nothing_is_half_done(
-    empty_database: str, monkeypatch: pytest.MonkeyPatch
+    database_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "LOCK_TIMEOUT", "100ms")
 
     async def test(connection: Connection) -> None:
         later = NOON + timedelta(days=40)
         lost = await insert_event(connection, later)
-        reader = await asyncpg.connect(empty_database)
+        reader = await asyncpg.connect(database_uri)
         async with reader.transaction():
             await reader.fetch("select count(*) from events_default")
             with pytest.raises(asyncpg.LockNotAvailableError):
@@ -207,4 +206,4 @@ def test_a_table_in_use_is_left_alone_and_nothing_is_half_done(
         await partitions.ensure(connection, later)
         assert await home_of(connection, lost) == f"events_{later:%Y%m%d}"
 
-    with_database(empty_database, test)
+    with_database(database_uri, test)

@@ -16,7 +16,7 @@ def sealer() -> Sealer:
     return Sealer(os.urandom(32))
 
 
-@pytest.mark.parametrize("plaintext", [b"", b"x", b'{"api_key":"k"}', os.urandom(10_000)])
+@pytest.mark.parametrize("plaintext", [b"", b"x", b'{"api_key":"k"}', bytes(10_000)])
 def test_what_is_sealed_opens(sealer: Sealer, plaintext: bytes) -> None:
     assert sealer.open(sealer.seal(plaintext, place=HERE), place=HERE) == plaintext
 

@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct
 
 from providers import references
-from providers.contract import Card, MobileMoney, Operation, Redirect, Secret, Verb
+from providers.contract import Card, HttpResponse, MobileMoney, Operation, Outcome, Redirect, Secret, Verb
 from providers.registry import PROVIDERS
 from providers.simulation.server import Reply, Request, Server, json
 from providers.simulators import simulators
@@ -190,3 +190,24 @@ async def peer() -> AsyncIterator[Callable[..., Awaitable[str]]]:
             return f"{'https' if ssl else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
         yield start
+
+
+@pytest.fixture
+def now():
+    return lambda: datetime.now(UTC)
+
+
+@pytest.fixture
+def answered():
+    """The outcome of a flow of one request that is answered with a status and a body."""
+
+    def run(provider: str, operation: Operation, account: Struct, status: int, content: bytes) -> Outcome:
+        flow = PROVIDERS[provider].verbs[operation.verb].flow(operation, account)
+        next(flow)
+        try:
+            flow.send(HttpResponse(status=status, content=content))
+        except StopIteration as end:
+            return end.value
+        raise AssertionError("a second request")
+
+    return run

@@ -230,7 +230,11 @@ async def test_a_wrong_certificate(call, peer, tls, fields):
 
 
 async def test_no_tls_at_all(call, peer):
-    url = await peer(answering(ANSWER))
+    async def behave(reader, writer):
+        await reader.read(1)
+        writer.write(ANSWER)
+
+    url = await peer(behave)
     assert isinstance(await call(url.replace("http:", "https:")), NotSent)
 
 
@@ -407,8 +411,9 @@ async def test_a_kept_connection_that_dies_under_the_request(call, peer):
 async def test_a_second_answer_to_one_request_is_not_taken_for_the_next(call, peer):
     async def behave(reader, writer):
         while await read_request(reader):
-            writer.write(ANSWER + sized(b"broken"))
-            await writer.drain()
+            writer.write(ANSWER)
+            await asyncio.sleep(0.02)
+            writer.write(sized(b"broken"))
 
     url = await peer(behave)
     for _ in range(2):

@@ -10,6 +10,7 @@ run where there is no Docker engine.
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,30 +52,33 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 def begin_run() -> None:
     """Name the run's directory. Starts nothing."""
-    os.environ[RUN] = tempfile.mkdtemp(prefix="mypay-test-")
+    run = Path(tempfile.mkdtemp(prefix="mypay-test-"))
+    (run / "controller").write_text(str(os.getpid()))
+    os.environ[RUN] = str(run)
 
 
 def end_run() -> None:
     """End the keeper, if there is one, and wait until its parts are gone."""
     run = Path(os.environ.pop(RUN))
     if (run / "keeper").exists():
-        pid = int((run / "keeper").read_text())
-        started = start_time(pid)
-        os.kill(pid, signal.SIGTERM)
-        while start_time(pid) == started is not None:
+        keeper = int((run / "keeper").read_text())
+        started = start_time(keeper)
+        if started is not None:
+            os.kill(keeper, signal.SIGTERM)
+        while start_time(keeper) == started is not None:
             time.sleep(0.05)
-    subprocess.run(["rm", "-rf", str(run)], check=True)
+    shutil.rmtree(run)
 
 
 # --- The workers ----------------------------------------------------------------------------------------------------
 
 
-def parts_of_run(controller: int) -> Parts:
-    """The parts, started if nobody has asked before. `controller` is the pid of the run's main process."""
+def parts_of_run() -> Parts:
+    """The parts, started if nobody has asked before."""
     run = Path(os.environ[RUN])
     with _locked(run):
         if not (run / "parts.json").exists():
-            _start_keeper(run, controller)
+            _start_keeper(run)
     return msgspec.json.decode((run / "parts.json").read_bytes(), type=Parts)
 
 
@@ -116,8 +120,8 @@ def _locked(run: Path) -> Iterator[None]:
         yield
 
 
-def _start_keeper(run: Path, controller: int) -> None:
-    argv = [sys.executable, "-m", "tests.support.parts", str(run), str(controller)]
+def _start_keeper(run: Path) -> None:
+    argv = [sys.executable, "-m", "tests.support.parts", str(run)]
     with (run / "keeper.log").open("wb") as log:
         keeper = subprocess.Popen(
             argv, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -133,9 +137,10 @@ def _start_keeper(run: Path, controller: int) -> None:
 # --- The keeper -------------------------------------------------------------------------------------------------------
 
 
-def keep(run: Path, controller: int) -> None:
-    """Start the parts, and stop them when the controller has died or SIGTERM comes."""
+def keep(run: Path) -> None:
+    """Start the parts, and stop them when the run's main process has died or SIGTERM comes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    controller = int((run / "controller").read_text())
     started = start_time(controller)
     with ExitStack() as stack:
         kind = os.environ.get("MYPAY_TEST_PARTS", "embedded")
@@ -143,9 +148,7 @@ def keep(run: Path, controller: int) -> None:
         write_private(run / "parts.json", msgspec.json.encode(parts))
         while start_time(controller) == started is not None:
             time.sleep(0.5)
-    if not (run / "parts.json").exists():
-        return
-    subprocess.run(["rm", "-rf", str(run)], check=True)  # nobody else is left to do it
+    shutil.rmtree(run)  # nobody else is left to do it
 
 
 def _embedded(stack: ExitStack, run: Path) -> Parts:
@@ -168,8 +171,8 @@ def _containers(stack: ExitStack) -> Parts:
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.community.redis import RedisContainer
 
-    postgres = stack.enter_context(PostgresContainer("postgres:18", driver=None))
-    kafka = stack.enter_context(KafkaContainer("apache/kafka:4.4.0").with_kraft())
+    postgres = stack.enter_context(PostgresContainer("postgres:18", driver=None).with_command("-c max_connections=200"))
+    kafka = stack.enter_context(KafkaContainer().with_kraft())
     redis = stack.enter_context(RedisContainer("valkey/valkey:9"))
     return Parts(
         postgres_uri=postgres.get_connection_url(),
@@ -180,4 +183,4 @@ def _containers(stack: ExitStack) -> Parts:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), int(sys.argv[2]))
+    keep(Path(sys.argv[1]))

@@ -10,7 +10,7 @@ import msgspec
 from gateway import ids
 from gateway.clock import Clock
 from gateway.payments.model import Details, Operation, Payment, State, Status
-from gateway.payments.views import event
+from gateway.payments.views import event, payment_json
 from gateway.store import accept
 from gateway.store.accept import NewPayment
 from gateway.store.database import Pool
@@ -74,7 +74,12 @@ def new_payment(
         updated_at=now,
     )
     return NewPayment(
-        key=key, fingerprint=fingerprint, payment=payment, operation=operation, event=event("payment.created", payment, now)
+        key=key,
+        fingerprint=fingerprint,
+        payment=payment,
+        operation=operation,
+        event=event("payment.created", payment, now),
+        content=payment_json(payment),
     )
 
 
