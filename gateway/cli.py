@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     from gateway.processes import ProcessError
     from gateway.settings import SettingsError
+    from gateway.startup import StartupError
     from gateway.supervisor import SupervisorError
 
     options = _parser().parse_args(argv)
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return COMMANDS[options.command].run(options)
     except (SettingsError, UsageError) as error:
         return _complain(error, 2)
-    except (ProcessError, SupervisorError) as error:
+    except (ProcessError, StartupError, SupervisorError) as error:
         return _complain(error, 1)
 
 
@@ -63,21 +64,25 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _api(options: argparse.Namespace) -> int:
-    from gateway import settings
+    from gateway import settings, startup
     from gateway.server import serve
 
-    serve(settings.load())
+    loaded = settings.load()
+    startup.check(loaded)
+    serve(loaded)
     return 0
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from gateway import settings
+    from gateway import settings, startup
     from providers.registry import PROVIDERS
     from streams.app import ROLES, run
 
     roles = _chosen("role", options.roles, ROLES)
     providers = _chosen("provider", options.providers, tuple(PROVIDERS))
-    run(settings.load(), roles, providers, options.paused)
+    loaded = settings.load()
+    startup.check(loaded)
+    run(loaded, roles, providers, options.paused)
     return 0
 
 

@@ -5,7 +5,7 @@
 | secret | SECRET_KEY and JWT_SECRET_KEY, made at the first start; without it the stored credentials cannot be read |
 | ports.json | the ports that were free at the first start |
 | demo.json | the demo merchant's key, and where everything is |
-| postgres/ kafka/ valkey/ | the parts' data and logs |
+| postgres/ kafka/ valkey/ | the parts' data, and logs as below |
 | simulators/ | the simulators' ledgers |
 | cache/ | Kafka's jars |
 | log/ | the processes' logs: this run's and, with `.1`, the former one's |
@@ -15,7 +15,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -76,14 +76,15 @@ def plan(directory: Path, port: int, pace: float, say: Progress) -> Installation
     simulators = {name: chosen[label] for name, label in of_simulators.items()}
     postgres = EmbeddedPostgres(directory / "postgres", chosen["postgres"])
     kafka = EmbeddedKafka(directory / "kafka", chosen["kafka"], chosen["kafka controller"], directory / "cache")
+    valkey = EmbeddedValkey(directory / "valkey", chosen["valkey"])
+    _rotate([*(directory / "log").glob("*.log"), postgres.log, kafka.log, valkey.log])
     postgres.prepare(say)  # the addresses below contain the password that this makes
-    _rotate(directory / "log")
     return Installation(
         directory=directory,
         port=port,
         postgres=postgres,
         kafka=kafka,
-        valkey=EmbeddedValkey(directory / "valkey", chosen["valkey"]),
+        valkey=valkey,
         simulators=simulators,
         environment={
             **_secrets(directory / "secret"),
@@ -110,7 +111,7 @@ def _secrets(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines())
 
 
-def _rotate(logs: Path) -> None:
-    for log in logs.glob("*.log"):
-        if log.name != "up.log":  # ours: somebody is writing to it
+def _rotate(logs: Iterable[Path]) -> None:
+    for log in logs:
+        if log.exists() and log.name != "up.log":  # that one is ours, and open
             log.replace(log.with_suffix(".log.1"))

@@ -6,6 +6,7 @@ the variable and says what to write there.
 
 import base64
 import binascii
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -93,6 +94,7 @@ def decode_secret(kind: type, value: object) -> object:
     raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
 
 
+@functools.cache
 def _stretch(secret: str, purpose: str) -> bytes:
     return HKDF(SHA256(), SECRET_BYTES, salt=None, info=f"mypay/{purpose}".encode()).derive(secret.encode())
 

@@ -102,7 +102,7 @@ def create_broker(settings: Settings) -> KafkaBroker:
         metadata_max_age_ms=30_000,
         allow_auto_create_topics=False,
         graceful_timeout=GRACE_S,
-        logger=logging.getLogger("faststream"),
+        logger=logging.getLogger("streams.faststream"),  # its own name has its own handlers
         log_level=logging.DEBUG,  # two lines for every batch otherwise
     )
 
@@ -203,7 +203,10 @@ class Subscription:
 
     async def poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
         """The next records, from any partition; none after a second without."""
-        found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+        try:
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+        except UnicodeDecodeError as error:  # FastStream waits after a KafkaError, and spins after any other
+            raise KafkaError("a header's name is not UTF-8: aiokafka cannot read its partition any further") from error
         self.polls = (self.polls or 0) + 1
         self.last_poll = time.monotonic()
         missing = () if found else [name for name in self.topics if self._is_missing(consumer, name)]

@@ -150,11 +150,23 @@ class Executor:
         operation = None if root is None else root.operations[job.operation_id]
         if root is None or operation is None or operation.owner != owner or operation.state is not State.SENT:
             return
+        claimed = time.monotonic()
         outcome = await self._perform(root, operation, deadline_s, before=started + lease_s)
+        answered = time.monotonic()
         answer = Answer(
             payment_id=job.payment_id, operation_id=job.operation_id, fence=operation.fence, outcome=outcome
         )
         await self._recorder.record(answer, waiter=job.waiter)
+        log.info(
+            "operation.performed",
+            operation=str(job.operation_id),
+            provider=job.provider,
+            verb=operation.verb,
+            outcome=type(outcome).__name__,
+            claim_ms=round((claimed - started) * 1e3, 1),
+            provider_ms=round((answered - claimed) * 1e3, 1),
+            record_ms=round((time.monotonic() - answered) * 1e3, 1),
+        )
 
     async def _perform(self, root: Root, operation: Operation, deadline_s: float, *, before: float) -> Outcome:
         """Call the provider; `before` (monotonic) is the end of our lease, which must leave room for the whole call."""

@@ -30,7 +30,7 @@ METADATA_MAX_AGE_MS: Final = 30_000
 STALLED_S: Final = 15.0  # nothing is acknowledged for so long: the producer is replaced
 RECONNECT_MIN_S: Final = 0.1
 RECONNECT_MAX_S: Final = 2.0
-_METADATA_PATIENCE_S: Final = 1.0
+_METADATA_PATIENCE_S: Final = 0.3
 
 WEDGED: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, ProducerClosed)
 # aiokafka asserts that a partition exists; it may not when a topic was made anew with fewer of them.

@@ -1,13 +1,11 @@
 """Fixtures of every test. The parts are real, and start with the first test that asks for them."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from gateway.settings import Settings
-from providers.contract import Secret
-from tests.support.parts import Parts, begin_run, end_run, fresh_database, parts_of_run
+from tests.support.parts import Parts, begin_run, end_run, fresh_database, installation_settings, parts_of_run
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,6 +18,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The run's main process, the last to leave, ends the parts."""
     if not hasattr(config, "workerinput"):
         end_run()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests and fixtures run on asyncio."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")
@@ -38,16 +42,4 @@ def database_uri(parts: Parts) -> Iterator[str]:
 @pytest.fixture
 def settings(parts: Parts, database_uri: str) -> Settings:
     """An installation's settings: a database and topics of its own, and providers twenty times as fast."""
-    return Settings(
-        secret_key=Secret("s" * 43),
-        jwt_secret_key=Secret("j" * 43),
-        database_uri=Secret(database_uri),
-        kafka_bootstrap_servers=parts.kafka_bootstrap,
-        kafka_partitions=4,
-        kafka_prefix=f"test-{uuid.uuid4().hex[:12]}.",
-        redis_host=parts.redis_host,
-        redis_port=parts.redis_port,
-        mypay_env="development",
-        allow_private_targets=True,
-        pace=0.05,
-    )
+    return installation_settings(parts, database_uri)

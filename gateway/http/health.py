@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from gateway.metrics import METRICS
 from gateway.payments.errors import MyPayError
+from gateway.store.database import CONNECTION_LOST
 
 PROBE_TIMEOUT_S: Final = 1.0
 
@@ -78,8 +79,11 @@ def routes(
         """The metrics in Prometheus' text format."""
         if metrics_token is not None and not _is_allowed(request, metrics_token):
             raise MyPayError("unauthorized", "The metrics need METRICS_TOKEN as a bearer token.")
-        if refresh is not None:
-            await refresh()
+        try:
+            if refresh is not None:
+                await refresh()
+        except CONNECTION_LOST as error:  # the counters of this process are wanted most while the database is away
+            log.warning("metrics.stale", error=repr(error))
         return Response(
             generate_latest(METRICS.registry), headers={**_NO_STORE, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
         )

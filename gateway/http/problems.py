@@ -8,8 +8,8 @@
     anything else                    internal_error: logged with its stack, told nothing about
 
 What granian answers before any of our code runs has an empty body and closes the connection: 400 (no HTTP at all, a bad
-or repeated Content-Length, a control character in a header), 414 (path over 64 KiB), 431 (over 100 headers, or over
-400 KiB of them).
+or repeated Content-Length, a control character in a header), 414 (path over 64 KiB), 431 (over 100 headers, or more
+than about 500 KiB of them).
 """
 
 from typing import Any, Final
@@ -19,10 +19,11 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.http.context import current
 from gateway.http.violations import escaped
-from gateway.payments.errors import PROBLEMS, Code, FieldError, MyPayError
+from gateway.payments.errors import PROBLEMS, Code, FieldError, MyPayError, NoRoute, Refusal
 from gateway.store.database import CONNECTION_LOST
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -42,6 +43,20 @@ _CODES: Final[dict[int, Code]] = {
 }
 
 log = structlog.get_logger("gateway.http")
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """The body of every answer that is not 2xx or 3xx (RFC 9457). `code` is stable; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Code
+    request_id: str
+    errors: tuple[FieldError, ...] | UnsetType = UNSET
+    retry_after: int | UnsetType = UNSET
+    accounts: tuple[Refusal, ...] | UnsetType = UNSET
 
 
 def handlers(public_url: str) -> ExceptionHandlersMap:
@@ -79,24 +94,23 @@ def render(error: MyPayError, public_url: str, more_headers: dict[str, str] | No
     """The answer to a request that ended with `error`."""
     request = current()
     request.code = error.code
-    body: dict[str, object] = {
-        "type": f"{public_url}/errors/{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "request_id": request.request_id,
-    }
+    problem = Problem(
+        type=f"{public_url}/errors/{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        request_id=request.request_id,
+        errors=error.errors or UNSET,
+        retry_after=UNSET if error.retry_after_s is None else error.retry_after_s,
+        accounts=error.refusals if isinstance(error, NoRoute) else UNSET,
+    )
     headers = {"Cache-Control": "no-store", "Content-Language": "en", **(more_headers or {})}
-    if error.errors:
-        body["errors"] = error.errors
     if error.retry_after_s is not None:
-        body["retry_after"] = error.retry_after_s
         headers["Retry-After"] = str(error.retry_after_s)
     if error.status == PROBLEMS["unauthorized"].status:
         headers["WWW-Authenticate"] = "Bearer"
-    content = msgspec.json.encode({**body, **error.extra})
-    return Response(content, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(msgspec.json.encode(problem), status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _pointed(exception: ValidationException) -> list[FieldError]:

@@ -5,7 +5,7 @@ The HTTP face renders it as RFC 9457, and the page of each code (`/errors/<code>
 never changes its status or its meaning, and is never removed: clients branch on it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from msgspec import Struct
@@ -199,7 +199,7 @@ class MyPayError(Exception):
     """A refusal that the caller is told: a code of `PROBLEMS`, and what is particular to this occurrence.
 
     `detail` is a sentence for a developer; it never echoes what was sent. `errors` point into body or query, only for
-    status 400. `retry_after_s` overrides the table's. `extra` are further members of the answer.
+    status 400. `retry_after_s` overrides the table's.
     """
 
     def __init__(
@@ -209,7 +209,6 @@ class MyPayError(Exception):
         *,
         errors: Iterable[FieldError] = (),
         retry_after_s: int | None = None,
-        extra: Mapping[str, object] | None = None,
     ) -> None:
         kind = PROBLEMS[code]
         super().__init__(code, detail or kind.meaning)
@@ -219,7 +218,6 @@ class MyPayError(Exception):
         self.detail = detail or kind.meaning
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s if retry_after_s is not None else kind.retry_after_s
-        self.extra: Mapping[str, object] = extra or {}
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
@@ -242,4 +240,4 @@ class NoRoute(MyPayError):
 
     def __init__(self, refusals: Iterable[Refusal]) -> None:
         self.refusals = tuple(refusals)
-        super().__init__("no_route", extra={"accounts": self.refusals})
+        super().__init__("no_route")

@@ -74,3 +74,13 @@ async def sealed_settings(connection: Connection, account_id: UUID, version: int
         "select sealed from account_settings where account_id = $1 and version = $2", account_id, version
     )
     return None if sealed is None else bytes(sealed)
+
+
+async def some_sealed_settings(connection: Connection) -> tuple[AccountRow, bytes] | None:
+    """Any account with its newest credentials: what proves at start that we hold the right key."""
+    row = await connection.fetchrow(f"{_ACCOUNT} order by created_at limit 1")
+    if row is None:
+        return None
+    account = AccountRow(**row)
+    sealed = await sealed_settings(connection, account.id, account.settings_version)
+    return None if sealed is None else (account, sealed)

@@ -83,6 +83,7 @@ class Payment(Struct, kw_only=True):
 
     @property
     def behaviour(self) -> Behaviour:
+        """What the payer's number chooses."""
         return BEHAVIOURS.get(self.request.msisdn[-3:], APPROVES)
 
 

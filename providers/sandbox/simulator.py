@@ -86,15 +86,18 @@ class Charge(Struct, kw_only=True):
     new: NewCharge
     status: str
     decline_code: str | None = None
-    steps_done: list[int] = []
+    steps_taken: int = 0
+    steps_told: list[int] = []  # those whose callbacks were delivered, or given up
     wrong_otps: list[str] = []  # the operations that brought them
 
     @property
     def behaviour(self) -> Behaviour:
+        """The row of the table that the payer chose."""
         return BEHAVIOURS[self.digits]
 
     @property
     def amount(self) -> int:
+        """What is charged, in minor units: not always what was asked."""
         return self.new.amount + self.behaviour.added
 
 
@@ -223,18 +226,19 @@ class SandboxSimulator(Simulator[Charge]):
 
     def _schedule(self, charge: Charge) -> None:
         for number, step in enumerate(charge.behaviour.steps):
-            if number not in charge.steps_done:
+            if number not in charge.steps_told:
                 self.later(step.after_s, partial(self._step, charge, number, step), since=charge.at)
 
     def _step(self, charge: Charge, number: int, step: Step) -> None:
         before = charge.status
-        if step.status is not None:
+        if step.status is not None and number >= charge.steps_taken:  # after a restart only its callbacks are due
+            charge.steps_taken = number + 1
             self._become(charge, step.status, step.decline_code)
-        done = partial(self._step_done, charge, number)
+        done = partial(self._told, charge, number)
         self.call_back(charge.new.callback_url, self._callbacks(charge, step.callbacks, before), done)
 
-    def _step_done(self, charge: Charge, number: int) -> None:
-        charge.steps_done.append(number)
+    def _told(self, charge: Charge, number: int) -> None:
+        charge.steps_told.append(number)
         self.keep(charge.new.reference, charge)
 
     def _callbacks(self, charge: Charge, which: Callbacks, before: str) -> list[Callback]:

@@ -65,8 +65,10 @@ class Ledger:
             found[kind].append(entry)
         return found
 
-    def close(self) -> None:
-        """Close the file; what was not synced may be lost."""
+    async def aclose(self) -> None:
+        """Close the file. What nobody waited for may be lost."""
+        if self._writer is not None:
+            await self._writer
         os.close(self._file)
 
     def _remember(self, kind: str, entry: Entry, line: bytes) -> None:

@@ -28,6 +28,7 @@ from providers.simulation.server import Reply, Request, Server, json
 
 CALLBACK_TRIES_S: Final = (0, 1, 5, 30)  # seconds before each try, until one is answered 2xx
 CALLBACK_TIMEOUT_S: Final = 10
+CALLBACK_SLOTS: Final = 16  # at a time: httpx's pool becomes slow with many connections and many waiting
 
 _log = logging.getLogger(__name__)
 _State = TypeVar("_State", bound=Struct)
@@ -65,6 +66,7 @@ class Simulator(Generic[_State]):
         self._routes = [(one.method, re.compile(one.path), one.handler) for one in (*self._control(), *self.routes())]
         self._server = Server(self._handle)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._callback_slots = asyncio.Semaphore(CALLBACK_SLOTS)
         self._client: httpx.AsyncClient | None = None
 
     # --- for subclasses -------------------------------------------------------------------------------------------
@@ -129,7 +131,7 @@ class Simulator(Generic[_State]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
-        self._ledger.close()
+        await self._ledger.aclose()
 
     async def _handle(self, request: Request) -> Reply:
         handler, groups = self._find(request)
@@ -171,7 +173,8 @@ class Simulator(Generic[_State]):
     async def _delivered(self, url: str, callback: Callback) -> bool:
         assert self._client is not None
         try:
-            response = await self._client.post(url, content=callback.content, headers=callback.headers)
+            async with self._callback_slots:
+                response = await self._client.post(url, content=callback.content, headers=callback.headers)
         except httpx.TransportError as error:
             _log.info("%s: a callback was not delivered: %s", self.name, type(error).__name__)
             return False

@@ -1,6 +1,7 @@
 """A load generator: closed loop over N connections, or open loop at a rate. One process of its own, one JSON line out.
 
-    python -m tests.bench.load --port 5000 --key sk_test_… --connections 64 --seconds 5
+    python -m tests.bench.load --port 5000 --key sk_test_… --connections 64 --seconds 5      closed loop
+    python -m tests.bench.load --port 5000 --key sk_test_… --rate 50 --seconds 30 --wait 10    open loop
 
 It writes prebuilt bytes and reads only status and length, so that it costs the machine little beside the server.
 """
@@ -8,6 +9,8 @@ It writes prebuilt bytes and reads only status and length, so that it costs the 
 import argparse
 import asyncio
 import json
+import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
@@ -80,16 +83,20 @@ async def connect(port: int) -> Connection:
     return connection
 
 
-async def closed_loop(port: int, request: Callable[[int], bytes], connections: int, seconds: float) -> dict[str, Any]:
-    """Every connection sends as soon as it has its answer."""
+async def closed_loop(
+    port: int, request: Callable[[int], bytes], connections: int, seconds: float, count: int
+) -> dict[str, Any]:
+    """Every connection sends as soon as it has its answer: for so long, or so many in all."""
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
-    numbers = iter(range(10**9))
+    numbers = iter(range(count))
     begin = time.perf_counter()
 
     async def one(connection: Connection) -> None:
-        while (sent := time.perf_counter()) < begin + seconds:
-            status, _ = await connection.send(request(next(numbers)))
+        for number in numbers:
+            if (sent := time.perf_counter()) >= begin + seconds:
+                return
+            status, _ = await connection.send(request(number))
             latencies.append(time.perf_counter() - sent)
             statuses[status] += 1
 
@@ -136,13 +143,23 @@ def summary(latencies: list[float], statuses: Counter[int], seconds: float) -> d
     }
 
 
+def measure(port: int, key: str, **options: Any) -> dict[str, Any]:
+    """Run one measurement in a process of its own; the options are those of the command (`wait_s`: `--wait`)."""
+    argv = [sys.executable, "-m", "tests.bench.load", "--port", str(port), "--key", key]
+    for name, value in options.items():
+        argv += [f"--{name.removesuffix('_s')}", str(value)]
+    found: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+    return found
+
+
 def main() -> None:
     """Run one measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=1e9)
+    parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--wait", type=int, default=0)
     given = parser.parse_args()
@@ -150,7 +167,7 @@ def main() -> None:
     work = (
         open_loop(given.port, request, given.rate, given.seconds)
         if given.rate
-        else closed_loop(given.port, request, given.connections, given.seconds)
+        else closed_loop(given.port, request, given.connections, given.seconds, given.count)
     )
     print(json.dumps(uvloop.run(work)))
 

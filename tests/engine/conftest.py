@@ -10,6 +10,7 @@ from gateway.payments.model import Operation
 from gateway.settings import Settings
 from gateway.store.database import Pool, create_pool
 from gateway.usecases.record_outcome import Recorder
+from tests.support.parts import Parts, fresh_database, installation_settings
 
 
 class Announced:
@@ -26,12 +27,19 @@ class Announced:
         self.woken.append((payment_id, waiter))
 
 
+@pytest.fixture(scope="module")
+def settings(parts: Parts) -> Iterator[Settings]:
+    """One database for a module: its tests use payments of their own."""
+    with fresh_database(parts) as uri:
+        yield installation_settings(parts, uri)
+
+
 @pytest.fixture
 def announced() -> Iterator[Announced]:
     yield Announced()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def pool(settings: Settings) -> AsyncIterator[Pool]:
     async with await create_pool(settings, size=8) as pool:
         yield pool

@@ -1,15 +1,17 @@
 """An application of test routes, wired as the real one is; started by conftest.py as a process of its own."""
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import asyncpg
 import msgspec
 from litestar import Litestar, Request, Response, Router, get, post, route
 from litestar.params import FromPath, FromQuery
+from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
-from gateway import ids, keys, timings
+from gateway import ids, keys, logs, timings
 from gateway.http import json_body, prefer
 from gateway.http.auth import KeyCache, authentication
 from gateway.http.context import RequestContext, current
@@ -18,13 +20,13 @@ from gateway.http.health import Check
 from gateway.http.idempotency import required_key
 from gateway.http.json_body import fingerprint_of, read_bytes, read_json
 from gateway.http.wiring import base_kwargs, base_routes
-from gateway.payments.errors import MyPayError, NoRoute, Refusal
+from gateway.payments.errors import Code, MyPayError, NoRoute, Refusal
 from gateway.payments.requests import CreatePayment
 from gateway.store.directory import ApiKeyRow
 
 PUBLIC_URL = "https://pay.example/"
 KEY = os.environ["TEST_API_KEY"]
-json_body.READ_TIMEOUT_S = 1.0  # or the test of a dripping client would take ten
+json_body.READ_TIMEOUT_S = 1.0  # type: ignore[misc]  # or the test of a dripping client would take ten
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +42,7 @@ class ThingQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     amount: int | None = None
 
 
-ERRORS = {
+ERRORS: dict[str, Callable[[], Exception]] = {
     "bug": lambda: ValueError("the secret is 42"),
     "unicode": lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
     "recursion": lambda: RecursionError("too deep"),
@@ -87,7 +89,7 @@ async def listing(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 @get("/v1/problem/{code:str}")
 async def refuse(code: FromPath[str]) -> None:
-    raise MyPayError(code)
+    raise MyPayError(cast(Code, code))
 
 
 @route("/v1/fail/{kind:str}", http_method=["GET", "POST"], status_code=200)
@@ -103,7 +105,7 @@ async def context(request: Request[Any, Any, Any], number: FromQuery[int] = 0) -
 
 @get("/v1/whoami")
 async def whoami(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    return msgspec.to_builtins(request.user)
+    return dict(msgspec.to_builtins(request.user))
 
 
 async def find_key(digest: bytes) -> ApiKeyRow | None:
@@ -125,9 +127,11 @@ def create_app() -> RequestContext:
     postgres = away if os.environ.get("TEST_POSTGRES") == "away" else present
     checks = {"postgres": Check(probe=postgres, required=True), "redis": Check(probe=away)}
     merchants = Router(path="", route_handlers=[whoami], middleware=[authentication(KeyCache(find_key))])
-    public = [create, verify, free, callback, listing, refuse, fail, context, merchants]
-    base = base_routes(checks, metrics_token="scrape")
-    return RequestContext(Litestar([*public, *base], openapi_config=None, **base_kwargs(PUBLIC_URL)))
+    public: list[ControllerRouterHandler] = [create, verify, free, callback, listing, refuse, fail, context, merchants]
+    base = base_routes(checks, metrics_token="scrape", refresh=away)
+    litestar = Litestar(route_handlers=[*public, *base], openapi_config=None, **base_kwargs(PUBLIC_URL))
+    return RequestContext(litestar)
 
 
+logs.configure(os.environ["TEST_LOG_FILE"])
 app = create_app()

@@ -25,10 +25,17 @@ def api_key() -> str:
 
 
 @pytest.fixture(scope="session")
-def start(api_key: str) -> Iterator[Callable[..., Wire]]:
+def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers log."""
+    return tmp_path_factory.mktemp("http") / "log"
+
+
+@pytest.fixture(scope="session")
+def start(api_key: str, log_file: Path) -> Iterator[Callable[..., Wire]]:
     """Start a server with further environment variables; it is stopped at the end of the session."""
+    common = {"TEST_API_KEY": api_key, "TEST_LOG_FILE": str(log_file)}
     with ExitStack() as stack:
-        yield lambda **environ: stack.enter_context(_server({"TEST_API_KEY": api_key, **environ}))
+        yield lambda **environ: stack.enter_context(_server({**common, **environ}))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +51,8 @@ def _server(environ: dict[str, str]) -> Iterator[Wire]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--no-ws", "--http", "1"]
     command += ["--log-level", "warning", "--host", "127.0.0.1", "--port", str(port), "tests.http.app:app"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environ})
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
     try:
         _wait_for(port, process)
         yield Wire(port, process.pid)

@@ -50,7 +50,14 @@ def test_the_canonical_form_is_that_of_rfc_8785(value: Any) -> None:
 
 
 def test_method_route_and_parameters_count() -> None:
-    prints = {of({}), of({}, "PUT"), of({}, route="/v1/refunds"), of({}, id="pay_1"), of({}, id="pay_2"), of({}, other="pay_1")}
+    prints = {
+        of({}),
+        of({}, "PUT"),
+        of({}, route="/v1/refunds"),
+        of({}, id="pay_1"),
+        of({}, id="pay_2"),
+        of({}, other="pay_1"),
+    }
     assert len(prints) == 6
 
 

@@ -35,7 +35,7 @@ def test_a_bug_shows_nothing_of_itself(wire: Wire) -> None:
     answer = wire.ask("GET", "/v1/fail/bug")
     assert (answer.status, answer.json["code"]) == (500, "internal_error")
     assert answer.headers["content-type"] == "application/problem+json"
-    assert b"42" not in answer.body
+    assert b"secret" not in answer.body
     assert b"ValueError" not in answer.body
 
 
@@ -62,7 +62,9 @@ def test_no_route_tells_the_reason_of_each_account(wire: Wire) -> None:
     assert answer.json["accounts"] == [{"account": "acc_1", "reason": "currency"}]
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/v1/payments/x/y/z", "/v1/payments/%00/x", "/%ff", "/../etc", "//", "/v1/fail"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/v1/payments/x/y/z", "/v1/payments/%00/x", "/%ff", "/../etc", "//", "/v1/fail"]
+)
 def test_unknown_paths(wire: Wire, path: str) -> None:
     answer = wire.ask("GET", path)
     assert (answer.status, answer.code) == (404, "not_found")
@@ -106,7 +108,7 @@ def test_many_and_long_headers(wire: Wire) -> None:
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", 400),
         (request("GET", "/", headers=[(f"X{n}", "1") for n in range(200)]), 431),
-        (request("GET", "/", headers=[("X", "a" * 500_000)]), 431),
+        (request("GET", "/", headers=[("X", "a" * 900_000)]), 431),
         (request("GET", "/" + "a" * 70_000), 414),
     ],
 )
@@ -146,7 +148,7 @@ def test_every_code_has_a_page(wire: Wire, code: Code) -> None:
 
 
 def test_an_unknown_code_has_none(wire: Wire) -> None:
-    assert wire.ask("GET", "/errors/<script>").code == "not_found"
+    assert wire.ask("GET", "/errors/%3Cscript%3E").code == "not_found"
 
 
 def test_the_order_of_checks(wire: Wire) -> None:

@@ -138,7 +138,7 @@ def test_metrics_need_their_token(wire: Wire, headers: list[tuple[str, str]]) ->
     assert (answer.status, answer.code) == (401, "unauthorized")
 
 
-def test_metrics(wire: Wire) -> None:
+def test_metrics_are_shown_although_the_database_is_away(wire: Wire) -> None:
     answer = wire.ask("GET", "/metrics", headers=[("Authorization", "Bearer scrape")])
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -102,6 +102,7 @@ def test_what_is_no_json(wire: Wire, body: bytes, code: str) -> None:
         (with_member(b'"metadata":{"k":1}'), "/metadata/k", "wrong_type"),
         (with_member(b'"metadata":{"ok":"","a/b":"' + b"x" * 501 + b'"}'), "/metadata/a~1b", "too_long"),
         (with_member(b'"metadata":{"ok":"","":"x"}'), "/metadata/", "too_short"),
+        (with_member(b'"metadata":{"ok":"","no":1},"more":1'), "/metadata/no", "wrong_type"),
         (with_member(b'"metadata":{"ok":"","' + b"k" * 41 + b'":"x"}'), "/metadata/" + "k" * 41, "too_long"),
         (with_member(b'"description":"\\u0000"'), "/description", "invalid"),
         (with_member(b'"metadata":{"k":"a\\u0000b"}'), "/metadata/k", "invalid"),
@@ -123,7 +124,9 @@ def test_what_can_be_pointed_at(wire: Wire, body: bytes, pointer: str, code: str
     assert (answer.status, answer.code, answer.error) == (400, "invalid_request", (pointer, code))
 
 
-@pytest.mark.parametrize("name", ["x` - at `$.amount", "x` - at `$.nope.deep[3]", "` - at `key` in `$.method", "\r\nX: 1"])
+@pytest.mark.parametrize(
+    "name", ["x` - at `$.amount", "x` - at `$.nope.deep[3]", "` - at `key` in `$.method", "\r\nX: 1"]
+)
 def test_a_member_whose_name_imitates_a_message_is_only_unknown(wire: Wire, name: str) -> None:
     answer = wire.post(json.dumps({**GOOD, name: 1}).encode())
     assert (answer.status, answer.code, answer.error[1]) == (400, "invalid_request", "unknown_field")
@@ -143,7 +146,14 @@ def test_depth(wire: Wire, depth: int, status: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["\u202egnirts", "😀 e\u0301 \u2028", "<script>alert(1)</script>", "'; drop table payments; --", "a\r\nERROR x: 1", "\x7f\t"],
+    [
+        "\u202egnirts",
+        "😀 e\u0301 \u2028",
+        "<script>alert(1)</script>",
+        "'; drop table payments; --",
+        "a\r\nERROR x: 1",
+        "\x7f\t",
+    ],
 )
 def test_any_other_text_is_kept_as_it_is(wire: Wire, text: str) -> None:
     for ensure_ascii in (True, False):
@@ -166,7 +176,12 @@ def test_no_body_needs_no_content_type(wire: Wire) -> None:
 
 @pytest.mark.parametrize(
     "media",
-    ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8", 'application/json; charset="utf-8"'],
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=UTF-8",
+        'application/json; charset="utf-8"',
+    ],
 )
 def test_json_is_declared_in_several_ways(wire: Wire, media: str) -> None:
     assert wire.post(OPEN + b"}", media=media).status == 201
@@ -230,7 +245,9 @@ def test_the_limit_holds_for_chunks(wire: Wire) -> None:
 
 def test_the_limit_is_the_routes(wire: Wire) -> None:
     assert wire.post(b"x" * 1024 * 1024, "/callbacks/token").json == {"bytes": 1024 * 1024}
-    assert wire.raw(request("POST", "/callbacks/token", headers=[("Content-Length", "1048577")])).code == "body_too_large"
+    assert (
+        wire.raw(request("POST", "/callbacks/token", headers=[("Content-Length", "1048577")])).code == "body_too_large"
+    )
 
 
 def test_a_large_announcement_is_refused_before_the_body_comes(wire: Wire) -> None:

@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -50,19 +49,16 @@ class Wire:
         """A new connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
 
-    def raw(self, *parts: bytes, pause_s: float = 0, end: bool = False) -> Answer:
-        """Send the bytes, with pauses between the parts, and read one answer; `end` closes our side first."""
+    def raw(self, *parts: bytes, end: bool = False) -> Answer:
+        """Send the bytes and read one answer; `end` closes our side first."""
         with self.connect() as connection:
             for part in parts:
                 connection.sendall(part)
-                time.sleep(pause_s)
             if end:
                 connection.shutdown(socket.SHUT_WR)
-            return read(connection)
+            return read(connection, without_body=parts[0].startswith(b"HEAD "))
 
-    def ask(
-        self, method: str, path: str, body: bytes = b"", headers: Iterable[tuple[str, str | bytes]] = ()
-    ) -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Iterable[tuple[str, str | bytes]] = ()) -> Answer:
         """A well-formed request with these headers, Content-Length added for a body."""
         return self.raw(request(method, path, body, headers))
 
@@ -74,15 +70,17 @@ class Wire:
 def request(method: str, path: str, body: bytes = b"", headers: Iterable[tuple[str, str | bytes]] = ()) -> bytes:
     """The bytes of a request."""
     lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost"]
-    lines += [name.encode() + b": " + (value if isinstance(value, bytes) else value.encode()) for name, value in headers]
+    lines += [
+        name.encode() + b": " + (value if isinstance(value, bytes) else value.encode()) for name, value in headers
+    ]
     if body:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join([*lines, b"", b""]) + body
 
 
-def read(connection: socket.socket) -> Answer:
-    """Read one answer."""
-    response = http.client.HTTPResponse(connection)
+def read(connection: socket.socket, *, without_body: bool = False) -> Answer:
+    """Read one answer; one to HEAD comes without its body."""
+    response = http.client.HTTPResponse(connection, method="HEAD" if without_body else None)
     response.begin()
     headers = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, headers, response.read())

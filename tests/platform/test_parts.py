@@ -9,8 +9,6 @@ import pytest
 from gateway.settings import Settings
 from tests.support.parts import Parts
 
-pytestmark = pytest.mark.parts
-
 
 @pytest.mark.parametrize("again", [1, 2])
 def test_each_test_has_an_empty_database(database_uri: str, again: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+import hypothesis
 import pytest
 from msgspec import Struct
 
@@ -19,16 +20,15 @@ from providers.registry import PROVIDERS
 from providers.simulation.server import Reply, Request, Server, json
 from providers.simulators import simulators
 from providers.transport import Caller
+from tests.providers.peers import DEFAULT, SECRET, Account, charge
+
+hypothesis.settings.register_profile("providers", deadline=None)  # the machine may be busy
+hypothesis.settings.load_profile("providers")
 
 PACE = 0.05
 _numbers = itertools.count(1)
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture(scope="session")
-def anyio_backend():
-    return "asyncio"
 
 
 def make_operation(provider: str, verb: Verb = Verb.CHARGE, *, digits="000", token=None, redirect=False, **fields):
@@ -211,3 +211,58 @@ def answered():
         raise AssertionError("a second request")
 
     return run
+
+
+@pytest.fixture
+async def call():
+    """Performs flows at a URL, with one caller for each spec."""
+    callers = {}
+
+    async def perform(url, flow=None, *, spec=None, account=None, deadline_s=2.0, before_send=None):
+        spec = spec or DEFAULT
+        account = account or Account()
+        key = (id(spec), url, account.ca_bundle)
+        if key not in callers:
+            callers[key] = Caller(spec, account, url)
+        outcome = await callers[key].call(flow or charge(), deadline_s=deadline_s, before_send=before_send)
+        assert SECRET not in repr(outcome)
+        return outcome
+
+    yield perform
+    for one in callers.values():
+        await one.aclose()
+
+
+@pytest.fixture
+def sandbox(simulator, operation, follow_up):
+    """Charges at a running simulator, and asks about them."""
+
+    class Sandbox:
+        def __init__(self, sim):
+            self.sim = sim
+
+        def operation(self, digits="000", **fields):
+            return operation("sandbox", digits=digits, **fields)
+
+        async def charge(self, op, **settings):
+            return await self.sim.perform(op, deadline_s=0.4, **settings)
+
+        async def query(self, target):
+            return await self.sim.perform(follow_up("sandbox", Verb.QUERY, target))
+
+        async def confirm(self, target, otp, **fields):
+            return await self.sim.perform(follow_up("sandbox", Verb.CONFIRM, target, otp=Secret(otp), **fields))
+
+        async def becomes(self, target, kind, *, timeout_s=5):
+            async with asyncio.timeout(timeout_s):
+                while not isinstance(outcome := await self.query(target), kind):
+                    await asyncio.sleep(0.01)
+            return outcome
+
+        async def charges(self, op):
+            return (await self.sim.ledger(payment=op.payment))["charges"]
+
+    async def start(**fields):
+        return Sandbox(await simulator("sandbox", **fields))
+
+    return start

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+import providers
 from providers import references
 from providers.contract import ActionRequired, Credentials, Declined, Redirect, Secret, Succeeded, Verb
 from providers.money import CURRENCIES
@@ -16,6 +17,7 @@ from providers.registry import PROVIDERS
 from providers.simulators import simulators
 from providers.transport import drive
 
+FOLDER = Path(providers.__file__).parent
 NAMES = sorted(PROVIDERS)
 FILES = ["__init__.py", "callbacks.py", "operations.py", "simulator.py", "spec.py", "wire.py"]
 ENDS = {Succeeded, Declined}
@@ -39,7 +41,7 @@ def for_verb(operation, follow_up):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layout_and_size(name):
-    folder = Path("providers") / name
+    folder = FOLDER / name
     assert set(FILES) <= {path.name for path in folder.glob("*.py")}
     adapter = [path for path in folder.glob("*.py") if path.name in FILES and path.name != "simulator.py"]
     assert sum(len(path.read_text().splitlines()) for path in adapter) <= 350
@@ -48,7 +50,7 @@ def test_layout_and_size(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_simulator_and_adapter_share_no_code(name):
-    source = (Path("providers") / name / "simulator.py").read_text()
+    source = (FOLDER / name / "simulator.py").read_text()
     for module in ("operations", "wire", "spec", "callbacks"):
         assert f"providers.{name}.{module}" not in source
         assert f"import {module}" not in source

@@ -1,87 +1,29 @@
 """The sandbox adapter against the sandbox simulator, over real HTTP: all behaviours, as outcomes."""
 
 import asyncio
-import base64
 
 import httpx
-import msgspec
 import pytest
 
 from providers.contract import (
     Absent,
     ActionRequired,
     Ambiguous,
-    CallbackRequest,
-    CallbackUnreadable,
-    ConfigurationMissing,
     Declined,
     Pending,
     Redirected,
     Secret,
-    SignatureInvalid,
     Succeeded,
     Unknown,
     Verb,
 )
 from providers.declines import DeclineCode
-from providers.money import CURRENCIES
 from providers.registry import PROVIDERS
 from providers.sandbox.behaviours import BEHAVIOURS
-from providers.sandbox.simulator import webhook_secret_for
-from providers.transport import BODY_LIMIT
+from tests.providers.sandbox_kit import declined, succeeded
 
 pytestmark = pytest.mark.anyio
 SPEC = PROVIDERS["sandbox"]
-ASK_AT_ONCE = {"deadline_s": 0.4}
-
-
-def received(request, *, at):
-    """A callback as the gateway stores it."""
-    headers = {name: value for name, value in request.headers.items() if name in SPEC.callback.headers}
-    return CallbackRequest(method="POST", query="", headers=headers, body=request.content, received_at=at)
-
-
-@pytest.fixture
-def sandbox(simulator, operation, follow_up):
-    """Charges at a running simulator, and asks about them."""
-
-    class Sandbox:
-        def __init__(self, sim):
-            self.sim = sim
-
-        def operation(self, digits="000", **fields):
-            return operation("sandbox", digits=digits, **fields)
-
-        async def charge(self, op, **settings):
-            return await self.sim.perform(op, **ASK_AT_ONCE, **settings)
-
-        async def query(self, target):
-            return await self.sim.perform(follow_up("sandbox", Verb.QUERY, target))
-
-        async def confirm(self, target, otp, **fields):
-            return await self.sim.perform(follow_up("sandbox", Verb.CONFIRM, target, otp=Secret(otp), **fields))
-
-        async def becomes(self, target, kind, *, timeout_s=5):
-            async with asyncio.timeout(timeout_s):
-                while not isinstance(outcome := await self.query(target), kind):
-                    await asyncio.sleep(0.01)
-            return outcome
-
-        async def charges(self, op):
-            return (await self.sim.ledger(payment=op.payment))["charges"]
-
-    async def start(**fields):
-        return Sandbox(await simulator("sandbox", **fields))
-
-    return start
-
-
-def succeeded(op, added=0):
-    return Succeeded(provider_reference=f"ch_{op.reference}", amount=op.amount + added, currency=op.currency)
-
-
-def declined(op, code, word):
-    return Declined(code=code, provider_code=word, provider_reference=f"ch_{op.reference}")
 
 
 # digits: what the charge itself is answered, and what a later query finds
@@ -221,205 +163,3 @@ async def test_a_query_of_a_confirm_asks_about_the_charge(sandbox, follow_up):
     assert isinstance(await box.query(confirm), ActionRequired)
     await box.sim.perform(confirm)
     assert await box.query(confirm) == succeeded(op)
-
-
-# --- Callbacks ----------------------------------------------------------------------------------------------------
-
-
-async def test_callbacks_say_what_a_query_says(sandbox, receiver, settings, now):
-    box = await sandbox()
-    op = box.operation("001", callback_url=receiver.url)
-    await box.charge(op)
-    [request] = await receiver.wait(1)
-    callback = received(request, at=now())
-    SPEC.callback.verify(callback, settings("sandbox", webhook_secret=Secret(webhook_secret_for("sk_one"))))
-    [notice] = SPEC.callback.parse(callback)
-    assert notice.reference == op.reference
-    assert notice.outcome == await box.query(op) == succeeded(op)
-    assert SPEC.callback.parse(callback) == [notice]
-    for other in (
-        settings("sandbox", webhook_secret=Secret(webhook_secret_for("sk_two"))),
-        settings("sandbox", webhook_secret=Secret("")),
-    ):
-        with pytest.raises(SignatureInvalid):
-            SPEC.callback.verify(callback, other)
-
-
-async def test_duplicates_come_out_of_order(sandbox, receiver, now):
-    box = await sandbox()
-    op = box.operation("012", callback_url=receiver.url)
-    await box.charge(op)
-    requests = await receiver.wait(5)
-    notices = [SPEC.callback.parse(received(request, at=now()))[0] for request in requests]
-    assert [type(notice.outcome) for notice in notices] == [Succeeded, Pending, Succeeded, Pending, Succeeded]
-    assert len({notice.event_id for notice in notices}) == 2
-
-
-async def test_late_success(sandbox, receiver, now):
-    box = await sandbox()
-    op = box.operation("014", callback_url=receiver.url)
-    await box.charge(op)
-    first, second = [SPEC.callback.parse(received(one, at=now()))[0].outcome for one in await receiver.wait(2)]
-    assert isinstance(first, Declined)
-    assert second == succeeded(op)
-
-
-async def test_a_forged_callback(sandbox, receiver, settings, now):
-    box = await sandbox()
-    op = box.operation("016", callback_url=receiver.url)
-    await box.charge(op)
-    [request] = await receiver.wait(1)
-    assert isinstance(await box.query(op), Pending)
-    with pytest.raises(SignatureInvalid):
-        SPEC.callback.verify(
-            received(request, at=now()), settings("sandbox", webhook_secret=Secret(webhook_secret_for("sk_one")))
-        )
-    await box.becomes(op, Succeeded)
-    assert len(receiver.requests) == 1
-
-
-async def test_no_callback(sandbox, receiver):
-    box = await sandbox(pace=0.01)
-    op = box.operation("013", callback_url=receiver.url)
-    await box.charge(op)
-    await box.becomes(op, Succeeded)
-    await asyncio.sleep(0.1)
-    assert receiver.requests == []
-
-
-async def test_callbacks_are_tried_again(sandbox, receiver):
-    box = await sandbox(pace=0.01)
-    receiver.status = 503
-    op = box.operation("001", callback_url=receiver.url)
-    await box.charge(op)
-    await receiver.wait(2)
-    receiver.status = 200
-    await receiver.wait(3)
-    await asyncio.sleep(0.1)
-    assert len({request.content for request in receiver.requests}) == 1
-    assert len(receiver.requests) == 3
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b"<html>", b'{"id": "evt", "charge": null}', b"\xff", b"[" * 100_000]
-)
-def test_unreadable_callbacks(body, now):
-    callback = CallbackRequest(method="POST", query="", headers={}, body=body, received_at=now())
-    with pytest.raises(CallbackUnreadable):
-        SPEC.callback.parse(callback)
-
-
-# --- Answers that the simulator does not give ---------------------------------------------------------------------
-
-
-def charge_json(op, **fields):
-    said = {
-        "id": "ch_1",
-        "reference": op.reference,
-        "status": "succeeded",
-        "amount": op.amount,
-        "currency": op.currency,
-    }
-    return msgspec.json.encode({**said, **fields})
-
-
-@pytest.fixture
-def heard(operation, settings, answered):
-    """The outcome of a charge and of a query that are answered so."""
-
-    def make(status, fields=None, content=None):
-        op = operation("sandbox")
-        body = charge_json(op, **(fields or {})) if content is None else content
-        ask = operation("sandbox", Verb.QUERY, target=op)
-        return [answered("sandbox", one, settings("sandbox"), status, body) for one in (op, ask)]
-
-    return make
-
-
-def test_unknown_words_are_pending(heard):
-    for outcome in heard(200, {"status": "WAT"}):
-        assert outcome == Pending(provider_reference="ch_1", provider_code="WAT")
-    for outcome in heard(200, {"status": "requires_action"}):
-        assert outcome == Pending(provider_reference="ch_1", provider_code="requires_action")
-    for outcome in heard(200, {"status": "declined", "decline_code": "WAT"}):
-        assert outcome == Declined(code=DeclineCode.DECLINED, provider_code="WAT", provider_reference="ch_1")
-
-
-def test_an_answer_about_another_charge_proves_nothing(heard):
-    assert all(isinstance(outcome, Ambiguous) for outcome in heard(200, {"reference": "other"}))
-
-
-@pytest.mark.parametrize("status", [302, 403, 408, 409, 422, 429, 500, 502, 503, 504])
-def test_other_statuses_prove_nothing(heard, status):
-    assert all(outcome == Ambiguous(detail=f"HTTP {status}") for outcome in heard(status, content=b'{"error": "x"}'))
-
-
-def test_refusals_are_about_the_request(heard):
-    for status, code in ((400, DeclineCode.INVALID_REQUEST), (401, DeclineCode.CONFIGURATION)):
-        charge, query = heard(status, content=b'{"error": "x"}')
-        assert charge == Declined(code=code, provider_code=str(status))
-        assert query == Ambiguous(detail=f"HTTP {status}")
-
-
-def test_only_the_sandboxs_own_word_is_absence(heard):
-    assert heard(404, content=b'{"error": "charge_not_found"}')[1] == Absent()
-    assert heard(404, content=b'{"error": "no_such_path"}')[1] == Ambiguous(detail="HTTP 404")
-    assert heard(404, content=b'{"error": "charge_not_found"}')[0] == Ambiguous(detail="HTTP 404")
-
-
-# --- Settings and the simulator's own rules -----------------------------------------------------------------------
-
-
-def test_an_account_without_settings_is_enough():
-    account = SPEC.settings()
-    assert account.webhook_secret == webhook_secret_for(account.api_key)
-    with pytest.raises(ConfigurationMissing):
-        SPEC.base_url(account, False)
-    assert SPEC.base_url(SPEC.settings(base_url="http://x"), False) == "http://x"
-
-
-@pytest.mark.parametrize("currency", ["LSL", "JPY", "KWD", "USD", "CLF"])
-async def test_currencies(sandbox, currency):
-    assert currency in SPEC.currencies == CURRENCIES
-    box = await sandbox()
-    op = box.operation(currency=currency, amount=1)
-    assert await box.charge(op) == succeeded(op)
-
-
-async def test_refused_requests(sandbox):
-    box = await sandbox()
-    post = {
-        "reference": "r1",
-        "payment": "p",
-        "amount": 0,
-        "currency": "LSL",
-        "method": {"type": "x"},
-        "callback_url": "",
-        "return_url": "",
-    }
-    assert (await box.sim.post("/v1/charges", post)).status_code == 400
-    assert (await box.sim.post("/v1/charges", {**post, "amount": 1})).status_code == 401
-    assert (await box.sim.get("/nowhere")).status_code == 404
-    too_big = msgspec.json.encode({**post, "payment": "x" * BODY_LIMIT})
-    with pytest.raises(httpx.RemoteProtocolError):
-        async with httpx.AsyncClient() as client:
-            await client.post(f"{box.sim.url}/v1/charges", content=too_big)
-
-
-async def test_a_reference_belongs_to_one_operation(sandbox):
-    box = await sandbox()
-    op = box.operation()
-    await box.charge(op)
-    assert await box.charge(msgspec.structs.replace(op, id="op_other")) == Ambiguous(detail="HTTP 409")
-    assert len(await box.charges(op)) == 1
-
-
-async def test_a_secret_of_ones_own(sandbox, receiver, settings, now):
-    box = await sandbox()
-    own = Secret("whsec_" + base64.b64encode(b"own").decode())
-    shown = await box.sim.post("/_simulator/secrets", {"api_key": "sk_one"})
-    assert shown.json()["secret"] == webhook_secret_for("sk_one")
-    await box.sim.post("/_simulator/secrets", {"api_key": "sk_one", "secret": own})
-    await box.charge(box.operation("001", callback_url=receiver.url))
-    [request] = await receiver.wait(1)
-    SPEC.callback.verify(received(request, at=now()), settings("sandbox", webhook_secret=own))

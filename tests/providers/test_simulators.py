@@ -119,6 +119,22 @@ async def test_what_was_to_come_comes_after_a_kill(process, receiver):
         ] == "succeeded"
 
 
+async def test_a_restart_between_a_step_and_its_callback(simulator, operation, follow_up, receiver):
+    first = await simulator("sandbox", pace=0.01)
+    receiver.status = 503
+    charge = operation("sandbox", digits="014", callback_url=receiver.url)
+    await first.perform(charge)
+    async with asyncio.timeout(5):
+        while not isinstance(await first.perform(follow_up("sandbox", Verb.QUERY, charge)), Succeeded):
+            await asyncio.sleep(0.01)
+    receiver.status = 200
+    receiver.requests.clear()
+    second = await simulator("sandbox", pace=0.01)
+    await receiver.wait(2)
+    assert isinstance(await second.perform(follow_up("sandbox", Verb.QUERY, charge)), Succeeded)
+    assert len((await second.ledger(payment=charge.payment))["charges"]) == 1
+
+
 async def test_a_polite_stop(process):
     one, _ = process()
     os.kill(one.pid, signal.SIGTERM)

@@ -28,8 +28,10 @@ from msgspec import Struct
 
 from gateway.embedded import EmbeddedKafka, EmbeddedPostgres, EmbeddedValkey
 from gateway.processes import free_port, log_tail, start_time
+from gateway.settings import Settings
 from gateway.store.migrate import migrate
 from gateway.supervisor import write_private
+from providers.contract import Secret
 
 CHECKOUT = Path(__file__).parents[2]
 CACHE = CHECKOUT / ".mypay/cache"
@@ -96,6 +98,23 @@ def fresh_database(parts: Parts) -> Iterator[str]:
     _execute(parts.postgres_uri, f"create database {name} template {TEMPLATE}")
     yield _beside(parts.postgres_uri, name)
     _execute(parts.postgres_uri, f"drop database {name} with (force)")
+
+
+def installation_settings(parts: Parts, database_uri: str) -> Settings:
+    """An installation with topics of its own, and providers twenty times as fast."""
+    return Settings(
+        secret_key=Secret("s" * 43),
+        jwt_secret_key=Secret("j" * 43),
+        database_uri=Secret(database_uri),
+        kafka_bootstrap_servers=parts.kafka_bootstrap,
+        kafka_partitions=4,
+        kafka_prefix=f"test-{uuid.uuid4().hex[:12]}.",
+        redis_host=parts.redis_host,
+        redis_port=parts.redis_port,
+        mypay_env="development",
+        allow_private_targets=True,
+        pace=0.05,
+    )
 
 
 def _beside(uri: str, database: str) -> str:

@@ -1,0 +1,44 @@
+# Needs Python 3.11 or newer and make, nothing else: everything is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check bench fmt
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+up: $(READY) ## start everything on this machine, with a demo merchant; Ctrl-C stops it
+	@$(BIN)/mypay up
+
+down: $(READY) ## stop an `up` that runs elsewhere
+	@$(BIN)/mypay down
+
+test: check ## check, and run every test against real PostgreSQL, Kafka and Valkey
+	$(BIN)/python -m pytest
+
+check: $(READY) ## style, formatting, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## measure throughput and latency
+	$(BIN)/python -m tests.bench
+
+fmt: $(READY) ## format, and fix what can be fixed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Runs again only when what is to be installed has changed; the stamp is written last, so half an environment is redone.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "MyPay needs Python 3.11 or newer: name one, as in make PYTHON=python3.12 $(MAKECMDGOALS)."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "This Python lacks the venv module: install it (Debian and Ubuntu: the package python3-venv)."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@

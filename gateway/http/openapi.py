@@ -1,0 +1,220 @@
+"""The OpenAPI 3.1 document: one row for each operation, schemas made from the Structs that decode and encode.
+
+The rows exist because handlers read bodies strictly from bytes, which no framework can describe; a test compares them
+with the routes that there are.
+"""
+
+from typing import Any, Final, Literal
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from gateway.http.cursors import PageQuery
+from gateway.http.payments import PaymentQuery
+from gateway.http.problems import Problem
+from gateway.payments.errors import PROBLEMS, Code
+from gateway.payments.requests import ConfirmPayment, CreatePayment
+from gateway.payments.views import PaymentObject
+
+_REF: Final = "#/components/schemas/{name}"
+
+
+class OperationPart(Struct, frozen=True):
+    """The operation that a request started."""
+
+    id: str
+    verb: str
+    state: str
+
+
+class PaymentWithOperation(PaymentObject, kw_only=True):
+    """A payment as it is now, and the operation that the request started."""
+
+    operation: OperationPart
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One operation. `is_list`: answers pages of `returns`. `keyed`: takes an Idempotency-Key, and `Prefer: wait`."""
+
+    method: Literal["get", "post", "put", "patch", "delete"]
+    path: str
+    id: str
+    summary: str
+    returns: type[Struct]
+    status: int = 200
+    body: type[Struct] | None = None
+    query: type[PageQuery] | None = None
+    keyed: bool = False
+    problems: tuple[Code, ...] = ()
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the answer is a page."""
+        return self.query is not None
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="post",
+        path="/v1/payments",
+        id="createPayment",
+        summary="Collect money from a payer",
+        body=CreatePayment,
+        returns=PaymentObject,
+        status=201,
+        keyed=True,
+        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/payments",
+        id="listPayments",
+        summary="List payments, newest first",
+        query=PaymentQuery,
+        returns=PaymentObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get", path="/v1/payments/{payment_id}", id="getPayment", summary="Read a payment", returns=PaymentObject
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payments/{payment_id}/confirm",
+        id="confirmPayment",
+        summary="Pass the payer's code on to the provider",
+        body=ConfirmPayment,
+        returns=PaymentWithOperation,
+        keyed=True,
+        problems=("payment_not_confirmable",),
+    ),
+)
+
+_ALWAYS: Final[tuple[Code, ...]] = ("invalid_request", "unauthorized", "internal_error", "unavailable")
+_KEYED: Final[tuple[Code, ...]] = (
+    "invalid_json",
+    "idempotency_key_missing",
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+    "idempotency_key_in_progress",
+    "body_too_large",
+    "unsupported_media_type",
+    "accept_unknown",
+)
+
+
+def document(public_url: str, version: str) -> bytes:
+    """The document as JSON."""
+    models: list[type[Struct] | None] = [Problem]
+    models += [model for each in ENDPOINTS for model in (each.body, each.query, each.returns)]
+    _, schemas = msgspec.json.schema_components(filter(None, models), ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint, schemas)
+    shown = {name: schema for name, schema in schemas.items() if not name.endswith("Query")}
+    security = {
+        "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key, `sk_test_…` or `sk_live_…`."},
+        "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "MyPay",
+                "version": version,
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [{"url": public_url}],
+            "security": [{name: []} for name in security],
+            "paths": paths,
+            "components": {"schemas": shown, "securitySchemes": security},
+        }
+    )
+
+
+def route(public_url: str, version: str) -> HTTPRouteHandler:
+    """The handler of GET /openapi.json."""
+    content = document(public_url, version)
+
+    @get("/openapi.json", sync_to_thread=False)
+    def openapi() -> Response[bytes]:
+        """This API, as OpenAPI 3.1."""
+        return Response(content, media_type="application/json")
+
+    return openapi
+
+
+def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.id,
+        "summary": endpoint.summary,
+        "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint, schemas), *_headers(endpoint)],
+        "responses": {str(endpoint.status): _success(endpoint), **_refusals(endpoint)},
+    }
+    if endpoint.body is not None:
+        schema = schemas[endpoint.body.__name__]
+        operation["requestBody"] = {"required": bool(schema["required"]), "content": _content(_ref(endpoint.body))}
+    return operation
+
+
+def _ref(model: type) -> dict[str, Any]:
+    return {"$ref": _REF.format(name=model.__name__)}
+
+
+def _content(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": schema}}
+
+
+def _success(endpoint: Endpoint) -> dict[str, Any]:
+    schema = _page_of(endpoint.returns) if endpoint.is_list else _ref(endpoint.returns)
+    return {"description": endpoint.summary, "content": _content(schema)}
+
+
+def _page_of(model: type) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["object", "data", "has_more", "next"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": _ref(model)},
+            "has_more": {"type": "boolean"},
+            "next": {"type": ["string", "null"], "description": "The `after` of the next page."},
+        },
+    }
+
+
+def _refusals(endpoint: Endpoint) -> dict[str, Any]:
+    """One response for each status, naming its codes."""
+    codes = [*_ALWAYS, *endpoint.problems, *(_KEYED if endpoint.keyed else ())]
+    if "{" in endpoint.path or endpoint.body is not None:
+        codes.append("not_found")
+    by_status: dict[str, list[Code]] = {}
+    for code in codes:
+        by_status.setdefault(str(PROBLEMS[code].status), []).append(code)
+    content = _content(_ref(Problem), "application/problem+json")
+    return {
+        status: {"description": ", ".join(f"`{code}`" for code in by_status[status]), "content": content}
+        for status in sorted(by_status)
+    }
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query_parameters(endpoint: Endpoint, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    properties = schemas[endpoint.query.__name__]["properties"] if endpoint.query is not None else {}
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+
+
+def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if not endpoint.keyed:
+        return []
+    key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.:~+/=-]+$"}
+    wait = {"type": "string", "examples": ["wait=10"]}
+    return [
+        {"name": "Idempotency-Key", "in": "header", "required": True, "schema": key},
+        {"name": "Prefer", "in": "header", "required": False, "schema": wait},
+    ]

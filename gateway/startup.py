@@ -1,0 +1,60 @@
+"""What must hold before a process takes work: the database answers, has this code's schema, and our key opens its secrets.
+
+Checked once, by the command, so that each fault is one sentence on the terminal and not a stack in a log.
+"""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import asyncpg
+import structlog
+
+from gateway import logs
+from gateway.sealing import SealBroken, Sealer
+from gateway.settings import Settings, weak_secrets
+from gateway.store import credentials, directory
+from gateway.store.database import CONNECTION_LOST, connect
+from gateway.store.migrate import SchemaError, check_schema
+
+log = structlog.get_logger(__name__)
+
+
+class StartupError(Exception):
+    """The process cannot start; the message is one sentence that says what to change."""
+
+
+def check(settings: Settings) -> None:
+    """Set logging up and check. Raises `StartupError`."""
+    logs.configure(settings.log_file)
+    if weak := weak_secrets(settings):
+        log.warning("settings.weak_secrets", variables=weak, note="accepted only with MYPAY_ENV=development")
+    try:
+        asyncio.run(_check(settings))
+    except SchemaError as error:
+        raise StartupError(str(error)) from error
+    except SealBroken as error:
+        raise StartupError(f"SECRET_KEY is not the one that sealed this database's credentials: {error}") from error
+    except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+        where = urlsplit(settings.database_uri)
+        place = f"{where.hostname}:{where.port or 5432}{where.path}"
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise StartupError(f"The database {place} (DATABASE_URI) does not answer: {reason}.") from error
+
+
+async def _check(settings: Settings) -> None:
+    connection = await connect(settings)
+    try:
+        await check_schema(connection)
+        sample = await directory.some_sealed_settings(connection)
+    finally:
+        await connection.close()
+    if sample is not None:
+        account, sealed = sample
+        credentials.open_settings(
+            Sealer(settings.key("seal")),
+            sealed,
+            provider=account.provider,
+            account_id=account.id,
+            version=account.settings_version,
+            merchant_id=account.merchant_id,
+        )

@@ -1,0 +1,56 @@
+"""The OpenAPI document: it describes the routes that there are, and every reference in it leads somewhere."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar
+
+from gateway.http.openapi import ENDPOINTS, document
+from gateway.http.payments import PaymentController
+from gateway.http.problems import Problem
+from tests.http.wire import Wire
+
+
+@pytest.fixture(scope="module")
+def api() -> dict[str, Any]:
+    return dict(json.loads(document("https://pay.example", "1.0")))
+
+
+def nodes(value: Any) -> Iterator[Any]:
+    """A value and everything in it."""
+    yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from nodes(child)
+
+
+def test_it_describes_the_routes_of_v1_and_no_others() -> None:
+    routes = Litestar([PaymentController], openapi_config=None).routes
+    served = {(m.lower(), r.path_format) for r in routes for m in r.methods if m != "OPTIONS"}
+    assert {(each.method, each.path) for each in ENDPOINTS} == served
+
+
+def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:
+    references = {node["$ref"] for node in nodes(api) if isinstance(node, dict) and "$ref" in node}
+    names = set(api["components"]["schemas"])
+    assert {reference.removeprefix("#/components/schemas/") for reference in references} <= names
+
+
+def test_ids_are_unique(api: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for path in api["paths"].values() for operation in path.values()]
+    assert len(set(ids)) == len(ids) == len(ENDPOINTS)
+
+
+def test_every_parameter_of_a_path_is_declared(api: dict[str, Any]) -> None:
+    for path, operations in api["paths"].items():
+        for operation in operations.values():
+            declared = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+            assert declared == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+
+
+def test_problems_are_what_it_says(wire: Wire) -> None:
+    strict = msgspec.defstruct("Strict", [], bases=(Problem,), frozen=True, kw_only=True, forbid_unknown_fields=True)
+    for path in ("/v1/fail/no_route", "/v1/payments?limit=0", "/v1/problem/rate_limited", "/nothing"):
+        msgspec.json.decode(wire.ask("GET", path).body, type=strict)
