@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from litestar.types import ASGIApp
 from gateway import logs
 from gateway import settings as settings_module
 from gateway.clock import Clock
+from gateway.http import openapi
 from gateway.http.auth import KeyCache, authentication
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
@@ -56,9 +58,10 @@ def create_app(settings: Settings) -> ASGIApp:
     merchants = Router(
         path="", route_handlers=[PaymentController], middleware=[authentication(KeyCache(process.find_key))]
     )
+    document = openapi.route(settings.public_url, version("mypay"))
     base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
     app = Litestar(
-        route_handlers=[merchants, receive_callback, return_page, *base],
+        route_handlers=[merchants, receive_callback, return_page, document, *base],
         lifespan=[process.lifespan],
         openapi_config=None,
         **base_kwargs(settings.public_url),

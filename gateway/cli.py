@@ -5,10 +5,12 @@ part. Whatever a person can put right is one sentence on stderr: status 2 for se
 """
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -87,24 +89,9 @@ def _worker(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from urllib.parse import urlsplit
+    from gateway import cli_migrate, settings
 
-    import asyncpg
-    from sqlalchemy.exc import DBAPIError
-
-    from gateway import settings
-    from gateway.store.migrate import SchemaError, code_revision, migrate
-    from gateway.supervisor import SupervisorError
-
-    uri = settings.load().database_uri
-    where = f"{urlsplit(uri).hostname}:{urlsplit(uri).port or 5432}{urlsplit(uri).path}"
-    try:
-        migrate(uri)
-    except SchemaError as error:
-        raise SupervisorError(str(error)) from error
-    except (OSError, TimeoutError, asyncpg.PostgresError, DBAPIError) as error:
-        raise SupervisorError(f"The database {where} could not be migrated: {_cause(error)}") from error
-    print(f"The database {where} is at revision {code_revision()}.")
+    print(cli_migrate.run(settings.load().database_uri))
     return 0
 
 
@@ -130,6 +117,68 @@ def _simulator_ports(names: Sequence[str], first: int, known: tuple[str, ...]) -
         raise UsageError("A simulator's port is a number, as in sandbox=5101.") from None
 
 
+def _dlq(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from streams import desk
+
+    loaded = settings.load()
+    if options.action == "list":
+        return _print(desk.list_dead_letters(loaded, options.topic))
+    letters = [_id("dl", text) for text in options.ids]
+    if options.action == "show" and len(letters) == 1:
+        return _print(desk.show_dead_letter(loaded, letters[0]))
+    if options.action == "replay" and (letters or options.all):
+        return _print(desk.replay_dead_letters(loaded, letters or None))
+    raise UsageError("Name the dead letters (dl_…): one to show; some, or --all, to replay.")
+
+
+def _events(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from streams import desk
+
+    return _print(desk.republish_events(settings.load(), options.position))
+
+
+def _review(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from gateway.payments.facts import Resolution
+    from streams import desk
+
+    if options.action == "list":
+        return _print(desk.list_reviews(settings.load()))
+    if options.payment is None or options.to is None or not options.reason:
+        raise UsageError("A resolution needs the payment (pay_…), --to mark_succeeded or mark_failed, and --reason.")
+    resolution = Resolution(action=options.to, reason=options.reason)
+    return _print(desk.resolve_review(settings.load(), _id("pay", options.payment), resolution))
+
+
+def _print(work: Coroutine[object, object, list[str]]) -> int:
+    """Do it, and print the lines."""
+    import asyncpg
+
+    from gateway.payments.errors import MyPayError
+    from gateway.startup import StartupError
+    from streams.desk import NothingFound
+
+    try:
+        lines = asyncio.run(work)
+    except (NothingFound, MyPayError) as error:
+        raise UsageError(getattr(error, "detail", str(error))) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise StartupError(f"The database (DATABASE_URI) does not answer: {_cause(error)}") from error
+    print("\n".join(lines))
+    return 0
+
+
+def _id(prefix: str, text: str) -> UUID:
+    from gateway import ids
+
+    found = ids.read(prefix, text)
+    if found is None:
+        raise UsageError(f"{text} is no id of the form {prefix}_….")
+    return found
+
+
 def _chosen(what: str, text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     """A comma-separated choice among the known ones; all of them when nothing was chosen."""
     chosen = known if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
@@ -137,12 +186,6 @@ def _chosen(what: str, text: str | None, known: tuple[str, ...]) -> tuple[str, .
     if unknown or not chosen:
         raise UsageError(f"Unknown {what} {', '.join(unknown) or 'of no name'}: there are {', '.join(known)}.")
     return chosen
-
-
-def _cause(error: BaseException) -> str:
-    """The first line of the innermost reason; drivers wrap it, and add their own advice below."""
-    reason = error.__cause__ if error.__cause__ is not None else error
-    return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".") + "."
 
 
 # --- The table of commands --------------------------------------------------------------------------------------------
@@ -177,12 +220,34 @@ def _simulator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", type=Path, default=ledgers, help=f"where ledgers are kept (default: {ledgers})")
 
 
+def _dlq_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["list", "show", "replay"])
+    parser.add_argument("ids", nargs="*", metavar="ID", help="dead letters (dl_…)")
+    parser.add_argument("--topic", help="list those of one topic")
+    parser.add_argument("--all", action="store_true", help="replay all that were never replayed")
+
+
+def _events_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["republish"])
+    parser.add_argument("--from", dest="position", type=int, default=1, help="the first position (default: 1)")
+
+
+def _review_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["list", "resolve"])
+    parser.add_argument("payment", nargs="?", help="the payment (pay_…) to resolve")
+    parser.add_argument("--to", choices=["mark_succeeded", "mark_failed"], help="what became of it")
+    parser.add_argument("--reason", help="how you know; kept in the audit log")
+
+
 COMMANDS: Final = {
     "up": Command(help="start everything on this machine", arguments=_up_arguments, run=_up),
     "down": Command(help="end a running `up`", arguments=_directory_argument, run=_down),
     "api": Command(help="serve the HTTP API", arguments=_no_arguments, run=_api),
     "worker": Command(help="run everything beside the API", arguments=_worker_arguments, run=_worker),
     "migrate": Command(help="bring the database to this version's schema", arguments=_no_arguments, run=_migrate),
+    "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
+    "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),
+    "review": Command(help="see and end payments' reviews", arguments=_review_arguments, run=_review),
     "simulator": Command(help="play a provider", arguments=_simulator_arguments, run=_simulator),
 }
 

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gateway import cli_migrate
 from gateway import settings as settings_module
 from gateway.embedded import check_platform
 from gateway.installation import DATABASE, Installation, plan
@@ -128,12 +129,10 @@ def _start(installation: Installation, supervisor: Supervisor, create_topics: Cr
 
 def _fill(installation: Installation, process: subprocess.Popen[bytes], configured: Settings) -> Demo:
     """Create the database, its tables and the demo merchant, as far as they are missing."""
-    from gateway.store.migrate import migrate
-
     installation.postgres.wait(process)
     installation.postgres.create_database(DATABASE)
     _say("Migrating the database")
-    migrate(configured.database_uri)
+    cli_migrate.run(configured.database_uri)
     return seed_demo(configured, existing=installation.directory / "demo.json")
 
 

@@ -43,7 +43,7 @@ def new(lp: int | None = None, *, at_ms: int | None = None) -> UUID:
     """A UUIDv7 (RFC 9562) of the time `at_ms` (default: now); its last byte is `lp`, or random."""
     milliseconds = time.time_ns() // 1_000_000 if at_ms is None else at_ms
     # An id is no secret (every query also names the merchant), so it need not wait for the kernel's randomness.
-    noise = random.getrandbits(74)  # noqa: S311
+    noise = random.getrandbits(74)
     value = (milliseconds << 80) | _VERSION_7 | ((noise >> 62) << 64) | _VARIANT | (noise & (2**62 - 1))
     return UUID(int=value if lp is None else (value & ~0xFF) | lp)
 

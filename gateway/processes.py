@@ -9,7 +9,7 @@ Linux only: all of it reads /proc.
 
 import contextlib
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -148,7 +148,7 @@ def start_time(pid: int) -> int | None:
 
 def free_port() -> int:
     """A port on 127.0.0.1 that nobody listens on now."""
-    return next(port for port in iter(lambda: random.choice(PORT_RANGE), None) if is_free(port))  # noqa: S311
+    return next(port for port in iter(lambda: secrets.choice(PORT_RANGE), None) if is_free(port))
 
 
 def is_free(port: int) -> bool:

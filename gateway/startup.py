@@ -1,4 +1,4 @@
-"""What must hold before a process takes work: the database answers, has this code's schema, and our key opens its secrets.
+"""What must hold before a process takes work: a database that answers, our schema, our key.
 
 Checked once, by the command, so that each fault is one sentence on the terminal and not a stack in a log.
 """

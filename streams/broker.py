@@ -18,7 +18,7 @@ import dataclasses
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
@@ -291,8 +291,3 @@ async def _parse(batch: Any, original: Callable[[Any], Awaitable[KafkaMessage]])
 async def _as_it_is(message: KafkaMessage) -> KafkaMessage:
     """Bodies are decoded by handlers, which never raises: the handler gets the message itself."""
     return message
-
-
-def oldest_poll_s(subscriptions: Iterable[Subscription]) -> float:
-    """The greatest poll age of several consumers, in seconds; 0 when there are none."""
-    return max((one.poll_age_s for one in subscriptions), default=0.0)

@@ -33,7 +33,7 @@ _BACKOFF: Final = (
 
 UNPUBLISHED: Final = f"""
 with due as (
-    select lp, id from operations where state = 'prepared' and next_publish_at <= now()
+    select lp, id from operations where next_publish_at <= now() and state in ('prepared', 'unknown')
      order by next_publish_at limit {BATCH} for update skip locked)
 update operations o set publishes = publishes + 1, next_publish_at = now() + {_BACKOFF}
   from due where o.lp = due.lp and o.id = due.id returning o.*

@@ -15,24 +15,10 @@ from gateway.http.cursors import PageQuery
 from gateway.http.payments import PaymentQuery
 from gateway.http.problems import Problem
 from gateway.payments.errors import PROBLEMS, Code
-from gateway.payments.requests import ConfirmPayment, CreatePayment
-from gateway.payments.views import PaymentObject
+from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
+from gateway.payments.views import PaymentObject, PaymentWithOperation
 
 _REF: Final = "#/components/schemas/{name}"
-
-
-class OperationPart(Struct, frozen=True):
-    """The operation that a request started."""
-
-    id: str
-    verb: str
-    state: str
-
-
-class PaymentWithOperation(PaymentObject, kw_only=True):
-    """A payment as it is now, and the operation that the request started."""
-
-    operation: OperationPart
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -88,6 +74,34 @@ ENDPOINTS: Final = (
         returns=PaymentWithOperation,
         keyed=True,
         problems=("payment_not_confirmable",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payments/{payment_id}/cancel",
+        id="cancelPayment",
+        summary="Cancel what cannot have been sent yet",
+        body=Nothing,
+        returns=PaymentWithOperation,
+        keyed=True,
+        problems=("payment_not_cancelable",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payments/{payment_id}/verify",
+        id="verifyPayment",
+        summary="Ask the provider now",
+        body=Nothing,
+        returns=PaymentWithOperation,
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payments/{payment_id}/resolve",
+        id="resolvePayment",
+        summary="End a review with a person's decision",
+        body=ResolvePayment,
+        returns=PaymentWithOperation,
+        keyed=True,
+        problems=("payment_not_resolvable",),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""/v1/payments: create, read, list, confirm."""
+"""/v1/payments: create, read, list; confirm, cancel, verify, resolve."""
 
 from contextlib import nullcontext
 from datetime import datetime
@@ -13,16 +13,20 @@ from msgspec import Meta
 from gateway import ids
 from gateway.http import cursors, prefer
 from gateway.http.auth import Principal
+from gateway.http.context import current
 from gateway.http.cursors import PageQuery
-from gateway.http.idempotency import required_key
-from gateway.http.json_body import fingerprint_of, read_json
+from gateway.http.idempotency import optional_key, required_key
+from gateway.http.json_body import Body, fingerprint_of, read_json
 from gateway.payments import rules, views
 from gateway.payments.errors import MyPayError
+from gateway.payments.facts import Resolution
 from gateway.payments.model import Payment, ReviewReason, Status
-from gateway.payments.requests import ConfirmPayment, CreatePayment
+from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
 from gateway.services import Services
 from gateway.store import payments as store
-from gateway.usecases.confirm_payment import confirm_payment, started_now
+from gateway.store.audit import AuditRow
+from gateway.usecases import act_on_payment
+from gateway.usecases.act_on_payment import Decide
 from gateway.usecases.create_payment import create_payment
 from gateway.usecases.waiters import wait_for
 
@@ -106,26 +110,62 @@ class PaymentController(Controller):
     @post("/{payment_id:str}/confirm", status_code=200)
     async def confirm(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """Pass the payer's code on to the provider."""
-        key = required_key(request.scope)
+        required_key(request.scope)
         body = await read_json(request, ConfirmPayment)
-        services, user = services_of(request), request.user
-        wait_s = prefer.wait_s(request.scope)
-        started = await confirm_payment(
-            services,
-            merchant_id=user.merchant_id,
-            livemode=user.livemode,
-            payment_id=_payment_id(payment_id),
-            otp=body.value.otp,
-            key=key,
-            fingerprint=fingerprint_of(request, body),
-            waiter=services.process if wait_s else None,
+        decide = act_on_payment.confirm(rules.otp(body.value.otp), services_of(request).sealer)
+        return await _act(request, payment_id, body, decide)
+
+    @post("/{payment_id:str}/cancel", status_code=200)
+    async def cancel(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """Cancel what cannot have been sent yet."""
+        required_key(request.scope)
+        return await _act(request, payment_id, await read_json(request, Nothing), act_on_payment.cancel())
+
+    @post("/{payment_id:str}/verify", status_code=200)
+    async def verify(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """Ask the provider now."""
+        return await _act(request, payment_id, await read_json(request, Nothing), act_on_payment.verify())
+
+    @post("/{payment_id:str}/resolve", status_code=200)
+    async def resolve(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """End a review with a person's decision, which is audited."""
+        required_key(request.scope)
+        body = await read_json(request, ResolvePayment)
+        resolution = Resolution(action=body.value.action, reason=body.value.reason)
+        record = AuditRow(
+            merchant_id=request.user.merchant_id,
+            actor=ids.show(ids.API_KEY, request.user.key_id),
+            action="payment.resolve",
+            object_id=payment_id,
+            ip=request.client.host if request.client else None,
+            request_id=current().request_id,
+            changes={"action": resolution.action, "reason": resolution.reason},
         )
-        content = started.body
-        if wait_s:
-            with services.waiters.expect(started.operation_id) as over:
+        return await _act(request, payment_id, body, act_on_payment.resolve(resolution), record)
+
+
+async def _act(
+    request: Authenticated, payment_id: str, body: Body[Any], decide: Decide, record: AuditRow | None = None
+) -> Response[bytes]:
+    """Do what was asked for once, and answer the payment as it is then, or as it is after `Prefer: wait`."""
+    services, user = services_of(request), request.user
+    wait_s = prefer.wait_s(request.scope)
+    asked = act_on_payment.Request(
+        merchant_id=user.merchant_id,
+        livemode=user.livemode,
+        payment_id=_payment_id(payment_id),
+        key=optional_key(request.scope),
+        fingerprint=fingerprint_of(request, body),
+        waiter=services.process if wait_s else None,
+    )
+    acted = await act_on_payment.act(services, asked, decide, record=record)
+    content = acted.body
+    if wait_s:
+        if acted.operation_id is not None:
+            with services.waiters.expect(acted.operation_id) as over:
                 await wait_for(over, wait_s)
-            content = await started_now(services, started)
-        return _answer(content, 200, prefer.applied(wait_s), replayed=started.replayed)
+        content = await act_on_payment.acted_now(services, acted)
+    return _answer(content, 200, prefer.applied(wait_s), replayed=acted.replayed)
 
 
 def services_of(request: Request[Any, Any, State]) -> Services:

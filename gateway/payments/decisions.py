@@ -18,6 +18,8 @@ from providers.contract import QuerySchedule, Uncertainty
 SENDS_MAX: Final = 3  # of one operation, each after proof that the one before had no effect
 THROTTLES_MAX: Final = 10
 WINDOW_MARGIN: Final = timedelta(minutes=10)  # a re-send must arrive well within the declared idempotency window
+JITTER: Final = 0.1
+REASK_S: Final = (600.0, 86_400.0)  # after an operation was closed by "not found"
 RETRY_BACKOFF_S: Final = (0.5, 2.0, 8.0, 30.0, 60.0)
 
 
@@ -66,10 +68,16 @@ def absence_wait_s(uncertainty: Uncertainty, pace: float) -> float:
     return (uncertainty.absence_after_s or 0) * pace
 
 
-def query_delay_s(schedule: QuerySchedule, queries: int, pace: float) -> float:
-    """Seconds until the next query, when `queries` were made already."""
+def query_delay_s(schedule: QuerySchedule, queries: int, pace: float, spread: float = 0.0) -> float:
+    """Seconds until the next query, when `queries` were made already; `spread` (0 to 1) adds up to a tenth."""
     declared = schedule.delays_s[queries] if queries < len(schedule.delays_s) else schedule.every_s
-    return max(declared, schedule.min_interval_s) * pace
+    return max(declared, schedule.min_interval_s) * pace * (1 + JITTER * spread)
+
+
+def reask_at(closed_at: datetime, now: datetime, pace: float) -> datetime | None:
+    """When an operation that was closed because the provider did not know it is asked about again; None: never more."""
+    appointments = (closed_at + timedelta(seconds=delay * pace) for delay in REASK_S)
+    return next((each for each in appointments if each > now), None)
 
 
 def retry_delay_s(sends: int, pace: float) -> float:

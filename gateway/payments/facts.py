@@ -1,6 +1,6 @@
 """The facts that change a payment. Every change goes through one of these and `gateway.payments.transitions.fold`."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -59,10 +59,24 @@ class Expire(Struct, frozen=True, kw_only=True):
     payment_id: UUID
 
 
+class Resolution(Struct, frozen=True, kw_only=True):
+    """How a person ends a review."""
+
+    action: Literal["mark_succeeded", "mark_failed"]
+    reason: str
+
+
+class Resolve(Struct, frozen=True, kw_only=True):
+    """A person has found out what became of a payment under review."""
+
+    payment_id: UUID
+    resolution: Resolution
+
+
 class Cancel(Struct, frozen=True, kw_only=True):
     """The merchant does not want the payment any more. Has an effect only while nothing can have been sent."""
 
     payment_id: UUID
 
 
-Fact: TypeAlias = Claim | Answer | Proof | LeaseEnded | Ask | Expire | Cancel
+Fact: TypeAlias = Claim | Answer | Proof | LeaseEnded | Ask | Expire | Cancel | Resolve

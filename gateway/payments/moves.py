@@ -79,8 +79,13 @@ def review(root: Root, reason: ReviewReason, now: datetime) -> None:
 def end_review(root: Root, now: datetime) -> None:
     """Proof of the outcome ends a review that only waited for it."""
     if root.payment.review is not None and root.payment.review.reason in ENDED_BY_EVIDENCE:
-        root.payment.review = None
-        emit(root, "payment.review_resolved", now)
+        resolved(root, now)
+
+
+def resolved(root: Root, now: datetime) -> None:
+    """The review is over."""
+    root.payment.review = None
+    emit(root, "payment.review_resolved", now)
 
 
 def emit(root: Root, kind: str, now: datetime) -> None:

@@ -1,16 +1,21 @@
-"""Asking the provider: when an unsettled operation is asked about, and the query operation that does it."""
+"""Asking the provider: when an operation is asked about, and the query operation that does it.
+
+What is unsettled is asked about by its provider's schedule, to its declared end. What we believe settled is asked about
+only when somebody gives us reason to doubt it (an unsigned callback), or when it was closed because the provider did
+not know it: what that finds is a late success, or a contradiction.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.payments import decisions
-from gateway.payments.model import ENDED_BY_EVIDENCE, Operation, ReviewReason, Root, State
+from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Operation, ReviewReason, Root, State
 from gateway.payments.moves import review
 from providers.contract import Verb
 
 PUBLISH_GRACE: Final = timedelta(seconds=10)  # the sweeper publishes what the fast path did not
+SETTLED_INTERVAL_S: Final = 60.0  # doubts about what is settled may come in any number: one question a minute
 SCHEDULED: Final = frozenset({State.UNKNOWN, State.PENDING, State.ACTION_REQUIRED, State.LAPSED})
-ASKABLE: Final = SCHEDULED | {State.SENT}
 
 
 def schedule(root: Root, operation: Operation, now: datetime) -> None:
@@ -25,26 +30,39 @@ def schedule(root: Root, operation: Operation, now: datetime) -> None:
     elif uncertainty.lookup == "unsupported":
         operation.next_query_at = _end(root, operation)
     else:
-        wait = decisions.query_delay_s(root.spec.queries, operation.queries, root.pace)
+        wait = decisions.query_delay_s(root.spec.queries, operation.queries, root.pace, _spread(operation))
         operation.next_query_at = now + timedelta(seconds=wait)
 
 
 def ask(root: Root, operation: Operation, now: datetime) -> None:
-    """Prepare a query about the operation, unless one is live, it is settled, or it was asked a moment ago."""
-    if operation.state not in ASKABLE or root.live_query(operation.id) is not None:
+    """Prepare a query about the operation, unless it was never sent, one is live, or it was asked a moment ago.
+
+    At the declared end of the schedule nobody is asked any more: what is still open goes to review.
+    """
+    never_sent = operation.state is State.PREPARED or operation.sent_at is None
+    if never_sent or Verb.QUERY not in root.spec.verbs or root.live_query(operation.id) is not None:
         return None
     root.touch(operation, now)
-    if operation.next_query_at is not None and now >= _end(root, operation):
+    if operation.state not in SETTLED and now >= _end(root, operation):
         operation.next_query_at = None
-        return review(root, ReviewReason.UNKNOWN_OUTCOME, now)
-    interval = timedelta(seconds=root.spec.queries.min_interval_s * root.pace)
-    if operation.asked_at is not None and now < operation.asked_at + interval:
-        operation.next_query_at = operation.asked_at + interval
+        return None if operation.state is State.LAPSED else review(root, ReviewReason.UNKNOWN_OUTCOME, now)
+    if operation.asked_at is not None and now < (allowed := operation.asked_at + _interval(root, operation)):
+        operation.next_query_at = allowed
         return None
     operation.queries += 1
     operation.asked_at = now
     operation.next_query_at = None
     return _prepare(root, operation, now)
+
+
+def _interval(root: Root, operation: Operation) -> timedelta:
+    settled = operation.state in SETTLED
+    return timedelta(seconds=(SETTLED_INTERVAL_S if settled else root.spec.queries.min_interval_s) * root.pace)
+
+
+def _spread(operation: Operation) -> float:
+    """A number from 0 to 1 of the operation's own, so that what failed together is not asked about together."""
+    return (operation.id.int >> 8 & 0xFFFF) / 0xFFFF
 
 
 def _prepare(root: Root, target: Operation, now: datetime) -> None:

@@ -80,7 +80,18 @@ class CreatePayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     expires_in: Annotated[int, Meta(ge=60, le=604_800, description="Seconds.")] | None = None
 
 
+class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a POST that needs none: `{}`, or no body at all."""
+
+
+class ResolvePayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/payments/{id}/resolve."""
+
+    action: Literal["mark_succeeded", "mark_failed"]
+    reason: Annotated[str, Meta(min_length=3, max_length=500)]
+
+
 class ConfirmPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /v1/payments/{id}/confirm."""
 
-    otp: Annotated[str, Meta(min_length=1, max_length=32, pattern="^[0-9A-Za-z]+$")]
+    otp: Annotated[str, Meta(min_length=1, max_length=32)]

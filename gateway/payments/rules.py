@@ -102,6 +102,13 @@ def _phone(number: str, country: str | None, livemode: bool) -> tuple[str, str |
     return phone.e164, phone.country
 
 
+def otp(text: str) -> str:
+    """A one-time password: letters and digits. Raises 400."""
+    if not (text.isascii() and text.isalnum()):
+        raise invalid("/otp", "invalid", "Write the code's letters and digits alone.")
+    return text
+
+
 def phone_filter(number: str) -> str:
     """A phone by which payments are looked for, as it was stored."""
     try:

@@ -9,9 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from gateway.payments import decisions, queries
-from gateway.payments.facts import Answer, Ask, Cancel, Claim, Expire, Fact, LeaseEnded, Proof
+from gateway.payments.facts import Answer, Ask, Cancel, Claim, Expire, Fact, LeaseEnded, Proof, Resolve
 from gateway.payments.model import OPEN, SETTLED, TAKES_MONEY, Evidence, Operation, Root, State, Status, failure
-from gateway.payments.moves import advance, close, move, own_reference, require_action
+from gateway.payments.moves import advance, close, move, own_reference, require_action, resolved
 from gateway.payments.outcomes import send_again, state
 from gateway.payments.states import OPERATION_TABLE, PAYMENT_TABLE, OperationFact, PaymentFact
 from providers.contract import (
@@ -22,6 +22,7 @@ from providers.contract import (
     NotSent,
     Otp,
     Outcome,
+    Succeeded,
     Throttled,
     Unknown,
     Verb,
@@ -90,7 +91,9 @@ def _worth_sending(root: Root, operation: Operation, now: datetime) -> bool:
         root.touch(operation, now)
         return False
     target = root.operations.get(operation.target_id) if operation.target_id else None
-    if operation.verb is Verb.QUERY and (target is None or target.state in SETTLED):
+    # A question about what was settled since it was prepared is moot; one that doubts what was settled is not.
+    moot = target is None or (target.state in SETTLED and target.updated_at > operation.created_at)
+    if operation.verb is Verb.QUERY and moot:
         move(root, operation, OperationFact.NOT_SENT, now)
         return False
     return True
@@ -160,6 +163,27 @@ def _cancel(root: Root, fact: Cancel, now: datetime) -> None:
     return None
 
 
+def _resolve(root: Root, fact: Resolve, now: datetime) -> None:
+    """A person's word settles the attempt, unless it is settled, and ends the review.
+
+    Money that the provider was seen to take counts as captured, whatever we had asked for.
+    """
+    attempt, payment = root.attempt, root.payment
+    if payment.review is None or attempt is None:
+        return root.stale.append("no review to resolve")
+    if fact.resolution.action == "mark_succeeded":
+        late = move(root, attempt, OperationFact.SUCCEEDED, now) == State.LATE_SUCCEEDED
+        seen = attempt.evidence.outcome if attempt.evidence is not None else None
+        amount = seen.amount if isinstance(seen, Succeeded) and seen.amount is not None else attempt.amount
+        known = PaymentFact.LATE_SUCCEEDED if late else PaymentFact.SUCCEEDED
+        advance(root, known, now, amount_captured=amount, failure=None)
+    else:
+        move(root, attempt, OperationFact.DECLINED, now)
+        advance(root, PaymentFact.DECLINED, now, failure=failure(DeclineCode.DECLINED))
+    close(attempt)
+    return resolved(root, now)
+
+
 def _expire_unsent(root: Root, operation: Operation, now: datetime) -> None:
     move(root, operation, OperationFact.NOT_SENT, now)
     close(operation)
@@ -174,6 +198,7 @@ _APPLY: Final[dict[type, Callable[[Root, Any, datetime], None]]] = {
     Ask: _ask,
     Expire: _expire,
     Cancel: _cancel,
+    Resolve: _resolve,
 }
 
 
@@ -204,7 +229,10 @@ def _absent(root: Root, target: Operation, query: Operation, now: datetime) -> N
         target.evidence = Evidence(source="query", outcome=Absent(), at=now)
         send_again(root, target, now)
     else:
-        root.stale.append("absence proves nothing yet")
+        root.stale.append("absence proves nothing, or nothing new")
+    closed_by_absence = target.evidence is not None and isinstance(target.evidence.outcome, Absent)
+    if target.state is State.NOT_SENT and closed_by_absence and target.evidence is not None:
+        root.touch(target, now).next_query_at = decisions.reask_at(target.evidence.at, now, root.pace)
 
 
 def _lapse_if_over(root: Root, target: Operation, query: Operation, now: datetime) -> None:

@@ -3,9 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
+from gateway.payments import queries
 from gateway.payments.errors import MyPayError
+from gateway.payments.facts import Cancel, Resolution, Resolve
 from gateway.payments.model import Operation, Root, State, Status
 from gateway.payments.queries import PUBLISH_GRACE
+from gateway.payments.transitions import fold
 from providers.contract import Otp, Verb
 
 
@@ -38,3 +41,28 @@ def start_confirm(root: Root, operation_id: UUID, reference: str, now: datetime)
     root.operations[confirm.id] = confirm
     root.created.append(confirm)
     return confirm
+
+
+def cancel(root: Root, now: datetime) -> Operation | None:
+    """Cancel a payment of which nothing can have been sent. Raises 409 `payment_not_cancelable`."""
+    fold(root, [Cancel(payment_id=root.payment.id)], now)
+    if root.payment.status is not Status.CANCELED:
+        raise MyPayError("payment_not_cancelable")
+    return root.attempt
+
+
+def verify(root: Root, now: datetime) -> Operation | None:
+    """Ask the provider about the payment now; None where there is nothing to ask, or it was asked a moment ago."""
+    if root.attempt is not None:
+        queries.ask(root, root.attempt, now)
+    return root.created[-1] if root.created else None
+
+
+def resolve(resolution: Resolution, root: Root, now: datetime) -> Operation | None:
+    """End the payment's review with a person's word. Raises 409 `payment_not_resolvable`."""
+    if root.payment.review is None:
+        raise MyPayError("payment_not_resolvable", "The payment has no open review.")
+    if resolution.action == "mark_failed" and root.payment.amount_captured > 0:
+        raise MyPayError("payment_not_resolvable", "Money was captured: a failure would hide it.")
+    fold(root, [Resolve(payment_id=root.payment.id, resolution=resolution)], now)
+    return root.attempt

@@ -45,6 +45,20 @@ class PaymentObject(Struct, kw_only=True):
     updated_at: str
 
 
+class OperationObject(Struct):
+    """The operation that a request started, as the answer to that request shows it."""
+
+    id: str
+    verb: str
+    state: str
+
+
+class PaymentWithOperation(PaymentObject, kw_only=True):
+    """A payment as it is now, and the operation that the request started, if one was."""
+
+    operation: OperationObject | None
+
+
 class _Data(Struct):
     object: Raw
 
@@ -86,7 +100,7 @@ def payment_object(payment: Payment) -> PaymentObject:
         method=details.method,
         description=details.description,
         reference=payment.reference,
-        metadata=details.metadata,
+        metadata=dict(sorted(details.metadata.items())),  # jsonb keeps its own order; an answer must repeat to the byte
         customer=details.customer,
         return_url=details.return_url,
         account=ids.show(ids.ACCOUNT, payment.account_id),

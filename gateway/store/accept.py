@@ -131,10 +131,11 @@ async def accept(connection: RawConnection, batch: Sequence[NewPayment]) -> list
     winners = {record["object_id"] for record in won}
     losers = [_key(new) for new in batch if new.payment.id not in winners]
     found = await find(connection, losers) if losers else {}
-    return [
-        Accepted(new.payment, new.fingerprint, new.content, fresh=True) if new.payment.id in winners else _replay(new, found)
-        for new in batch
-    ]
+    return [_fresh(new) if new.payment.id in winners else _replay(new, found) for new in batch]
+
+
+def _fresh(new: NewPayment) -> Accepted:
+    return Accepted(new.payment, new.fingerprint, new.content, fresh=True)
 
 
 def _replay(new: NewPayment, found: dict[_Key, Accepted]) -> Accepted | Exception:
@@ -143,7 +144,7 @@ def _replay(new: NewPayment, found: dict[_Key, Accepted]) -> Accepted | Exceptio
     if existing is None:  # retention deleted the key between our two statements
         return QueueFull("the idempotency key expired at this moment")
     if existing.payment.id == new.payment.id:
-        return Accepted(new.payment, new.fingerprint, new.content, fresh=True)
+        return _fresh(new)
     return existing
 
 

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class QueueFull(Exception):
-    """Not taken: the queue is full, or the database did not become free in time. Nothing was written."""
+    """Not taken: the queue is full or closed, or the database did not become free in time. Nothing was written."""
 
 
 class FateUnknown(Exception):
@@ -79,10 +79,13 @@ class Batcher(Generic[T, R]):
         self._queue_max, self._patience_s = queue_max, patience_s
         self._queue: deque[_Item[T, R]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closing = False
         self._lanes = [asyncio.create_task(self._lane(), name=f"{name}-{n}") for n in range(lanes)]
 
     async def submit(self, value: T) -> R:
         """Queue the value and wait for its result. Raises `QueueFull` or `FateUnknown`, or what `write` gave it."""
+        if self._closing:
+            raise QueueFull(f"{self._name} is closed")
         if len(self._queue) >= self._queue_max:
             raise QueueFull(f"{self._name}: {self._queue_max} are waiting already")
         item: _Item[T, R] = _Item(value, asyncio.get_running_loop().create_future())
@@ -100,12 +103,11 @@ class Batcher(Generic[T, R]):
             timings.add(queue_s=begun_at - queued_at, db_s=now - begun_at)
 
     async def close(self) -> None:
-        """Finish what is queued, then close the connections."""
-        while self._queue:  # noqa: ASYNC110  # shutdown only: no event is worth keeping for it
-            await asyncio.sleep(0.01)
-        for lane in self._lanes:
-            lane.cancel()
-        await asyncio.gather(*self._lanes, return_exceptions=True)
+        """Take nothing more, finish what was begun and what is queued, then close the connections."""
+        self._closing = True
+        while self._waiting:
+            self._wake()
+        await asyncio.gather(*self._lanes)
 
     def _wake(self) -> None:
         while self._waiting:
@@ -115,23 +117,24 @@ class Batcher(Generic[T, R]):
                 return
 
     async def _take(self) -> list[_Item[T, R]]:
-        while True:
-            while not self._queue:
+        """What is queued, as soon as there is anything; nothing once the queue is closed and empty."""
+        while self._queue or not self._closing:
+            if not self._queue:
                 waiter = asyncio.get_running_loop().create_future()
                 self._waiting.append(waiter)
                 await waiter
+                continue
             taken = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
             batch = [item for item in taken if not item.answer.done()]  # the impatient have left
             if batch:
                 return batch
+        return []
 
     async def _lane(self) -> None:
-        connection: "RawConnection | None" = None
+        connection: RawConnection | None = None
         try:
-            while True:
-                batch = await self._take()
-                # Once begun, a batch is carried through even when its lane is told to stop.
-                connection = await asyncio.shield(self._settle(connection, batch))
+            while batch := await self._take():
+                connection = await self._settle(connection, batch)
         finally:
             if connection is not None:
                 connection.terminate()
@@ -143,6 +146,8 @@ class Batcher(Generic[T, R]):
             try:
                 if connection is None or connection.is_closed():
                     connection = await self._connect()
+                # Whose patience ended before the first attempt was told that nothing is written.
+                batch = [item for item in batch if item.begun_at or not item.answer.done()]
                 await self._attempt(connection, batch)
             except CONNECTION_LOST as error:
                 log.warning("batch.connection_lost", batch=self._name, error=type(error).__name__)
@@ -158,11 +163,14 @@ class Batcher(Generic[T, R]):
                 log.warning("batch.again", batch=self._name, sqlstate=error.sqlstate)
             else:
                 return connection
-            batch = [item for item in batch if item.begun_at or not item.answer.done()]
+            if self._closing and all(item.answer.done() for item in batch):
+                return connection  # nobody waits for it any more, and all were told that it may have been written
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
             delay = min(delay * 2, RECONNECT_MAX_S)
 
     async def _attempt(self, connection: RawConnection, batch: list[_Item[T, R]]) -> None:
+        if not batch:
+            return
         now = time.perf_counter()
         for item in batch:
             item.begun_at = item.begun_at or now

@@ -30,6 +30,7 @@ CONNECTION_LOST: Final = (
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,  # 57P01 to 57P03: the server shuts down, crashed or is starting
     asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,  # after a failover: the former primary, or a standby that is not one yet
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,

@@ -10,7 +10,7 @@ from typing import Final
 from gateway import ids
 from gateway.store.database import Connection
 
-DAY_PARTITIONED: Final = ("events", "callbacks")
+DAY_PARTITIONED: Final = ("events", "callbacks", "audit_events")
 DAYS_AHEAD: Final = 14
 LOCK_TIMEOUT: Final = "5s"  # inserts may queue behind a lock that is waited for
 _LOCK: Final = 0x6D79_7061_7901  # any constant: one `ensure` per database at a time

@@ -13,6 +13,7 @@ from gateway.store.roots import read_payment
 
 GET: Final = "select * from payments where lp = $1 and id = $2 and merchant_id = $3 and livemode = $4"
 GET_ANY: Final = "select * from payments where lp = $1 and id = $2"
+UNDER_REVIEW: Final = "select * from payments where review is not null order by review ->> 'since', id limit 1000"
 PROGRESS: Final = """
 select id, status from payments where (lp, id) in (select * from unnest($1::smallint[], $2::uuid[]))
 union all
@@ -77,6 +78,11 @@ async def get_any(connection: Connection, payment_id: UUID) -> Payment | None:
     """One payment, whosever it is: for callers that hold a token that only we can make."""
     record = await connection.fetchrow(GET_ANY, ids.lp_of(payment_id), payment_id)
     return None if record is None else read_payment(record)
+
+
+async def under_review(connection: Connection) -> list[Payment]:
+    """The payments of all merchants that a person must look at, oldest review first: for operators."""
+    return [read_payment(record) for record in await connection.fetch(UNDER_REVIEW)]
 
 
 async def progress(connection: Connection, object_ids: list[UUID]) -> dict[UUID, str]:

@@ -93,6 +93,7 @@ create table payments (
     primary key (lp, id)
 ) with (fillfactor = 80);
 create index payments_merchant on payments (merchant_id, livemode, id desc);
+create index payments_review on payments (id) where review is not null;
 create index payments_open on payments (expires_at) where status in ('pending', 'processing', 'requires_action');
 
 create table operations (
@@ -141,7 +142,7 @@ create unique index operations_one_live_payout on operations (lp, payment_id)
     where verb = 'payout' and state in ('prepared', 'sent', 'unknown', 'pending', 'action_required', 'succeeded');
 create unique index operations_one_live_query on operations (lp, target_id)
     where verb = 'query' and state in ('prepared', 'sent');
-create index operations_unpublished on operations (next_publish_at) where state = 'prepared';
+create index operations_unpublished on operations (next_publish_at) where next_publish_at is not null;
 create index operations_prepared on operations (account_id, id) where state = 'prepared';
 create index operations_leased on operations (lease_until) where state = 'sent';
 create index operations_to_ask on operations (next_query_at) where next_query_at is not null;
@@ -220,6 +221,21 @@ create index callbacks_parked on callbacks (account_id, parked_reference) where 
 create index callbacks_event_key on callbacks (account_id, event_key) where event_key is not null;
 create index callbacks_merchant on callbacks (merchant_id, id desc);
 
+create table audit_events (
+    id uuid not null,
+    merchant_id uuid not null,
+    actor text not null,
+    action text not null,
+    object_id text not null,
+    ip text,
+    request_id text,
+    outcome text not null,
+    changes jsonb not null,
+    created_at timestamptz not null,
+    primary key (id)
+) partition by range (id);
+create index audit_events_object on audit_events (merchant_id, object_id, id desc);
+
 create table dead_letters (
     id uuid primary key,
     topic text not null,
@@ -232,11 +248,12 @@ create table dead_letters (
     error_class text not null,
     error text not null,
     created_at timestamptz not null default now(),
+    replayed_at timestamptz,
     unique (topic, partition, "offset", created_at)
 );
 """
 
-DAY_PARTITIONED = ("events", "callbacks")
+DAY_PARTITIONED = ("events", "callbacks", "audit_events")
 
 
 def upgrade() -> None:
@@ -250,7 +267,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop everything that `upgrade` made, day partitions included."""
     for table in (
-        "dead_letters", "callbacks", "relay", "events", "idempotency_keys", "provider_references", "operations",
+        "dead_letters", "audit_events", "callbacks", "relay", "events", "idempotency_keys", "provider_references", "operations",
         "payments", "account_settings", "accounts", "api_keys", "users", "merchants",
     ):
         op.execute(f"drop table {table} cascade")

@@ -33,15 +33,14 @@ def cpay(simulator, operation, follow_up):
             return operation("cpay", digits=digits, **fields)
 
         async def charge(self, op, **settings):
-            return await self.sim.perform(op, deadline_s=0.5, **settings)
+            return await self.sim.perform(op, deadline_s=_deadline_s(op), **settings)
 
         async def query(self, target):
             return await self.sim.perform(follow_up("cpay", Verb.QUERY, target))
 
         async def confirm(self, target, otp, **settings):
-            return await self.sim.perform(
-                follow_up("cpay", Verb.CONFIRM, target, otp=Secret(otp)), deadline_s=0.5, **settings
-            )
+            confirm = follow_up("cpay", Verb.CONFIRM, target, otp=Secret(otp))
+            return await self.sim.perform(confirm, deadline_s=_deadline_s(target), **settings)
 
         async def becomes(self, target, kind):
             async with asyncio.timeout(5):
@@ -58,6 +57,11 @@ def cpay(simulator, operation, follow_up):
         return started
 
     return start
+
+
+def _deadline_s(charge):
+    """Short where the simulator never answers."""
+    return 0.5 if charge.method.phone.endswith("005") else 10
 
 
 FIRST_AND_LAST = {

@@ -50,9 +50,9 @@ async def test_nobody_accepts(call):
 
 
 async def test_a_full_pool(call, peer):
-    url = await peer(answering(ANSWER, before=1.5))
+    url = await peer(answering(ANSWER, before=2.5))
     one_slot = provider(slots=1)
-    first = asyncio.create_task(call(url, spec=one_slot, deadline_s=5))
+    first = asyncio.create_task(call(url, spec=one_slot, deadline_s=20))
     await asyncio.sleep(0.1)
     assert isinstance(await call(url, spec=one_slot, deadline_s=5), NotSent)
     assert await first == Succeeded()

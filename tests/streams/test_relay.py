@@ -99,6 +99,26 @@ async def test_the_next_leader_goes_on_at_once(pool: Pool, publisher: Publisher,
     assert await pool.fetchval("select fence from relay") == 3
 
 
+async def test_a_leader_that_loses_its_connection_takes_the_lead_again(
+    pool: Pool, publisher: Publisher, settings: Settings
+) -> None:
+    cut = """
+        select count(pg_terminate_backend(pid)) from pg_stat_activity
+         where datname = current_database() and query like '%with waiting%' and pid <> pg_backend_pid()
+    """
+    async with relaying(pool, publisher):
+        async with writers(pool):
+            for _ in range(3):
+                await until(lambda: cuts(pool, cut))
+        await until(all_published(pool))
+    await check_relayed(pool, settings)
+
+
+async def cuts(pool: Pool, statement: str) -> bool:
+    await asyncio.sleep(0.3)
+    return bool(await pool.fetchval(statement))
+
+
 async def test_an_event_of_an_unknown_type_stops_nothing(pool: Pool, publisher: Publisher, settings: Settings) -> None:
     async with pool.acquire() as connection:
         await write_event(connection, ids.new(1), 1)

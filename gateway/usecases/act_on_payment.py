@@ -1,0 +1,154 @@
+"""What a merchant (or a person of the installation) asks of a payment that exists: confirm, cancel, verify, resolve.
+
+All of them are one transaction of one shape: lock the root, look the idempotency key up, decide (pure), write the root,
+the key with its answer, and for a person's decision the audit row. Only then are new operations published.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from gateway import ids
+from gateway.clock import Clock
+from gateway.payments import verbs, views
+from gateway.payments.errors import MyPayError
+from gateway.payments.facts import Resolution
+from gateway.payments.model import Operation, Payment, Root
+from gateway.payments.views import OperationObject
+from gateway.sealing import Sealer
+from gateway.settings import Settings
+from gateway.store import audit, idempotency, payments, roots
+from gateway.store.audit import AuditRow
+from gateway.store.database import Connection
+from gateway.usecases.brief import seal_otp
+from gateway.usecases.record_outcome import Commands
+from providers import references
+from providers.registry import PROVIDERS
+
+Decide = Callable[[Root, datetime], Operation | None]  # raises MyPayError where the payment's state forbids it
+
+
+class Workplace(Protocol):
+    """What acting needs: the API's `Services`, or an operator's command."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def commands(self) -> Commands: ...
+    def reading(self) -> AbstractAsyncContextManager[Connection]: ...
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Who asks, for which payment, under which idempotency key, and which API process waits for the result."""
+
+    merchant_id: UUID
+    livemode: bool
+    payment_id: UUID
+    key: str | None = None
+    fingerprint: bytes = b""
+    waiter: str | None = None
+
+
+class Acted(Struct, frozen=True, kw_only=True):
+    """The answer's bytes, whether they repeat an earlier one's, and the operation that was started, if one was."""
+
+    body: bytes
+    replayed: bool
+    payment_id: UUID
+    operation_id: UUID | None
+
+
+async def act(workplace: Workplace, request: Request, decide: Decide, *, record: AuditRow | None = None) -> Acted:
+    """Do it once. Raises 404, 422 `idempotency_key_reused`, and what `decide` raises."""
+    async with workplace.reading() as connection, connection.transaction():
+        root = await _lock(workplace, connection, request)
+        if request.key is not None and (stored := await idempotency.find(connection, _scope(request))) is not None:
+            return _replayed(request, stored)
+        now = workplace.clock.now()
+        operation = decide(root, now)
+        await roots.write(connection, [root])
+        body = answer(root.payment, operation)
+        if request.key is not None:
+            object_id = operation.id if operation is not None else request.payment_id
+            await idempotency.insert(connection, _scope(request), request.fingerprint, object_id, body, now)
+        if record is not None:
+            await audit.insert(connection, record, now)
+    for created in root.created:
+        workplace.commands.send(created, request.waiter)
+    operation_id = None if operation is None else operation.id
+    return Acted(body=body, replayed=False, payment_id=request.payment_id, operation_id=operation_id)
+
+
+async def _lock(workplace: Workplace, connection: Connection, request: Request) -> Root:
+    found = await roots.lock(connection, {request.payment_id: []}, pace=workplace.settings.pace)
+    root = found.get(request.payment_id)
+    if root is None or (root.payment.merchant_id, root.payment.livemode) != (request.merchant_id, request.livemode):
+        raise MyPayError("not_found", "There is no such payment.")
+    return root
+
+
+def _scope(request: Request) -> idempotency.Scope:
+    assert request.key is not None
+    return idempotency.Scope(
+        merchant_id=request.merchant_id, livemode=request.livemode, root_id=request.payment_id, key=request.key
+    )
+
+
+def _replayed(request: Request, stored: idempotency.Stored) -> Acted:
+    if stored.fingerprint != request.fingerprint:
+        raise MyPayError("idempotency_key_reused")
+    started = stored.object_id if stored.object_id != request.payment_id else None
+    return Acted(body=stored.response, replayed=True, payment_id=request.payment_id, operation_id=started)
+
+
+async def acted_now(workplace: Workplace, acted: Acted) -> bytes:
+    """The answer as it would be now."""
+    async with workplace.reading() as connection:
+        payment = await payments.get_any(connection, acted.payment_id)
+        operation = acted.operation_id and await roots.get_operation(connection, acted.operation_id)
+    assert payment is not None
+    return answer(payment, operation or None)
+
+
+def answer(payment: Payment, operation: Operation | None) -> bytes:
+    """The payment as it is now, with the operation that was started."""
+    shown = operation and OperationObject(ids.show(ids.OPERATION, operation.id), operation.verb, operation.state)
+    return views.payment_json(payment)[:-1] + b',"operation":' + views.encode(shown) + b"}"
+
+
+# --- What can be decided ----------------------------------------------------------------------------------------------
+
+
+def confirm(otp: str, sealer: Sealer) -> Decide:
+    """Pass the payer's one-time password on to the provider."""
+
+    def decide(root: Root, now: datetime) -> Operation:
+        operation_id = root.new_id(now)
+        reference = references.make(PROVIDERS[root.payment.provider].reference, operation_id)
+        operation = verbs.start_confirm(root, operation_id, reference, now)
+        operation.secret_input = seal_otp(sealer, operation, otp)
+        return operation
+
+    return decide
+
+
+def cancel() -> Decide:
+    """Cancel what cannot have been sent."""
+    return verbs.cancel
+
+
+def verify() -> Decide:
+    """Ask the provider now."""
+    return verbs.verify
+
+
+def resolve(resolution: Resolution) -> Decide:
+    """End the payment's review."""
+    return partial(verbs.resolve, resolution)

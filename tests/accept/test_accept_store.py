@@ -1,0 +1,353 @@
+"""The accept queue on a real database: one payment per key, whatever happens to statements, connections and neighbours."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from msgspec import structs
+
+from gateway import ids
+from gateway.payments import views
+from gateway.payments.model import Customer
+from gateway.settings import Settings
+from gateway.store import payments as reading
+from gateway.store.accept import Accepted, NewPayment, accept
+from gateway.store.batcher import FateUnknown, QueueFull, RawConnection
+from gateway.store.database import Pool
+from tests.accept.flushers import Flusher, Tenant, accepted, flusher, submit_all
+from tests.support.proxy import proxy
+
+TERMINATE = (
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and {which}"
+    " and pid <> pg_backend_pid() and query ilike '%idempotency_keys%'"
+)
+
+
+# --- One payment per key ----------------------------------------------------------------------------------------------
+
+
+async def test_two_flushers_on_the_same_keys_in_opposite_orders(
+    settings: Settings, pool: Pool, tenant: Tenant
+) -> None:
+    keys = [f"key-{number}" for number in range(1500)]
+    first = [tenant.wants(key, amount=100, fingerprint=b"1" * 32) for key in keys]
+    second = [tenant.wants(key, amount=200, fingerprint=b"2" * 32) for key in keys]
+    async with flusher(settings) as one, flusher(settings) as other:
+        forwards, backwards = await asyncio.gather(submit_all(one, first), submit_all(other, second[::-1]))
+    pairs = list(zip(accepted(forwards), accepted(backwards)[::-1], strict=True))
+    for mine, yours in pairs:
+        assert mine.payment.id == yours.payment.id
+        assert (mine.fingerprint, mine.content) == (yours.fingerprint, yours.content)
+        assert {mine.fresh, yours.fresh} == {True, False}
+        assert mine.fingerprint[:1] == {100: b"1", 200: b"2"}[mine.payment.amount]
+    assert len({mine.fresh for mine, _ in pairs}) == 2, "the two never met"
+    assert set(await tenant.payments()) == {mine.payment.id for mine, _ in pairs}
+    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
+    assert await pool.fetchval(deadlocks) == 0
+
+
+async def test_equal_keys_in_one_batch(settings: Settings, tenant: Tenant) -> None:
+    sizes: list[int] = []
+
+    async def write(connection: RawConnection, batch: Sequence[NewPayment]) -> Sequence[Accepted | Exception]:
+        sizes.append(len(batch))
+        return await accept(connection, batch)
+
+    wanted = [tenant.wants("same", amount=amount, fingerprint=bytes([amount]) * 32) for amount in (1, 2, 3, 1)]
+    async with flusher(settings, write, lanes=1) as batcher:
+        answers = accepted(await submit_all(batcher, [*wanted, tenant.wants("other")]))
+    assert sizes == [5]
+    assert [answer.fresh for answer in answers].count(True) == 2
+    (winner,) = {answer.payment.id for answer in answers[:4]}
+    assert set(await tenant.payments()) == {winner, answers[4].payment.id}
+    assert {answer.fingerprint for answer in answers[:4]} == {bytes([answers[0].payment.amount]) * 32}
+
+
+# --- Commits whose fate is unknown ------------------------------------------------------------------------------------
+
+
+async def test_a_lost_reply_to_a_commit_is_settled_as_ours(settings: Settings, tenant: Tenant) -> None:
+    wanted = [tenant.wants(f"lost-{number}") for number in range(20)]
+    async with proxy(settings.database_uri) as between, flusher(settings, through=between, lanes=1) as batcher:
+        accepted(await submit_all(batcher, [tenant.wants("before")]))
+        between.lose = lambda sent: b"lost-7" in sent and not between.lost
+        answers = accepted(await submit_all(batcher, wanted))
+        assert between.lost == 1
+    assert all(answer.fresh for answer in answers)
+    assert [answer.content for answer in answers] == [new.content for new in wanted]
+    assert len(await tenant.payments()) == 21
+
+
+async def test_replies_lost_at_random_lose_and_double_nothing(settings: Settings, tenant: Tenant) -> None:
+    chance = random.Random(20261125)
+    wanted = [tenant.wants(f"key-{chance.randrange(500)}") for _ in range(800)]
+    async with proxy(settings.database_uri) as between, flusher(settings, through=between) as batcher:
+        between.lose = lambda sent: b"key-" in sent and chance.random() < 0.3
+        answers: list[Accepted] = []
+        for start in range(0, len(wanted), 50):
+            answers += accepted(await submit_all(batcher, wanted[start : start + 50]))
+        assert between.lost > 3
+    fresh = Counter(new.key for new, answer in zip(wanted, answers, strict=True) if answer.fresh)
+    assert fresh == Counter({new.key: 1 for new in wanted})
+    assert set(await tenant.payments()) == {answer.payment.id for answer in answers}
+
+
+async def test_a_connection_is_killed_while_its_statement_waits(
+    settings: Settings, pool: Pool, tenant: Tenant
+) -> None:
+    held, free = tenant.wants("held"), tenant.wants("free")
+    async with flusher(settings, lanes=1) as batcher, pool.acquire() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await accept(blocker, [tenant.wants("held")])  # not committed: whoever wants this key must wait
+        answers = asyncio.create_task(submit_all(batcher, [held, free]))
+        while await pool.fetchval(TERMINATE.format(which="wait_event_type = 'Lock'")) is None:
+            await asyncio.sleep(0.01)
+        await transaction.rollback()
+        assert [answer.fresh for answer in accepted(await answers)] == [True, True]
+    assert set(await tenant.payments()) == {held.payment.id, free.payment.id}
+
+
+async def test_connections_are_killed_again_and_again(settings: Settings, pool: Pool, tenant: Tenant) -> None:
+    async def kill() -> None:
+        while True:
+            await pool.execute(TERMINATE.format(which="application_name = 'mypay'"))
+            await asyncio.sleep(0.03)
+
+    killer = asyncio.create_task(kill())
+    wanted = [tenant.wants(f"key-{number}") for number in range(2000)]
+    async with flusher(settings) as batcher:
+        for start in range(0, len(wanted), 100):
+            assert all(each.fresh for each in accepted(await submit_all(batcher, wanted[start : start + 100])))
+    killer.cancel()
+    assert set(await tenant.payments()) == {new.payment.id for new in wanted}
+
+
+# --- Bad rows ---------------------------------------------------------------------------------------------------------
+
+
+def spoiled(new: NewPayment, **payment: Any) -> NewPayment:
+    """The request with something in its payment that no validation would have let pass."""
+    return structs.replace(new, payment=structs.replace(new.payment, **payment))
+
+
+def spoiled_details(new: NewPayment, text: str) -> NewPayment:
+    return spoiled(new, details=structs.replace(new.payment.details, description=text))
+
+
+BAD_ROWS = {
+    "22021 U+0000 in text": ("22021", lambda new: spoiled(new, reference="a\x00b")),
+    "22P05 U+0000 in JSON": ("22P05", lambda new: spoiled_details(new, "a\x00b")),
+    "22000 a lone surrogate": ("22000", lambda new: spoiled(new, reference="\ud800")),
+    "22000 an amount beyond 64 bits": ("22000", lambda new: spoiled(new, amount=2**63)),
+    "23514 an amount of nothing": ("23514", lambda new: spoiled(new, amount=0)),
+    "23514 a status nobody knows": ("23514", lambda new: spoiled(new, status="lost")),
+    "23502 no currency": ("23502", lambda new: spoiled(new, currency=None)),
+    "23505 another's payment": ("23505", lambda new: spoiled(new, id=EXISTING[0], lp=ids.lp_of(EXISTING[0]))),
+}
+EXISTING: list[Any] = []
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+async def test_a_bad_row_fails_alone(settings: Settings, tenant: Tenant, kind: str) -> None:
+    sqlstate, spoil = BAD_ROWS[kind]
+    async with flusher(settings, lanes=1) as batcher:
+        first = tenant.wants("first", payment_id=None)
+        accepted(await submit_all(batcher, [first]))
+        EXISTING[:] = [first.payment.id]
+        good = [tenant.wants(f"good-{number}") for number in range(4)]
+        bad = spoil(tenant.wants("bad"))
+        answers = await submit_all(batcher, [*good[:2], bad, *good[2:]])
+        failed = answers.pop(2)
+        assert isinstance(failed, asyncpg.PostgresError)
+        assert failed.sqlstate == sqlstate
+        assert all(answer.fresh for answer in accepted(answers))
+        assert accepted(await submit_all(batcher, [tenant.wants("afterwards")]))[0].fresh
+    assert len(await tenant.payments()) == 6
+
+
+async def submit_when_free(batcher: Flusher, wanted: NewPayment) -> Accepted:
+    """Submit as soon as the lane has cleared the queue of those who left."""
+    async with asyncio.timeout(2):
+        while True:
+            try:
+                return await batcher.submit(wanted)
+            except QueueFull:
+                await asyncio.sleep(0.01)
+
+
+# --- A database that does not answer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setup", ["set lock_timeout = '100ms'", "set statement_timeout = '100ms'"])
+async def test_a_statement_that_times_out_is_repeated(
+    settings: Settings, pool: Pool, tenant: Tenant, setup: str
+) -> None:
+    async with flusher(settings, setup=setup, lanes=1) as batcher, pool.acquire() as blocker:
+        async with blocker.transaction():
+            await blocker.execute("lock table idempotency_keys in access exclusive mode")
+            answer = asyncio.create_task(batcher.submit(tenant.wants("key")))
+            await asyncio.sleep(0.4)
+            assert not answer.done()
+        assert (await answer).fresh
+    assert len(await tenant.payments()) == 1
+
+
+async def test_an_impatient_caller_repeats_and_gets_what_was_written(
+    settings: Settings, pool: Pool, tenant: Tenant
+) -> None:
+    wanted = tenant.wants("key")
+    async with flusher(settings, lanes=1, patience_s=0.2) as batcher, pool.acquire() as blocker:
+        async with blocker.transaction():
+            await blocker.execute("lock table idempotency_keys in access exclusive mode")
+            with pytest.raises(FateUnknown):
+                await batcher.submit(wanted)
+        again = await batcher.submit(tenant.wants("key"))
+    assert (again.payment.id, again.fresh, again.content) == (wanted.payment.id, False, wanted.content)
+    assert len(await tenant.payments()) == 1
+
+
+async def test_a_frozen_database_refuses_at_once_when_full_and_tells_what_may_be_written(
+    settings: Settings, tenant: Tenant
+) -> None:
+    async with (
+        proxy(settings.database_uri) as between,
+        flusher(settings, through=between, lanes=1, queue_max=3, patience_s=0.5) as batcher,
+    ):
+        await batcher.submit(tenant.wants("before"))
+        between.freeze()
+        begun = asyncio.create_task(batcher.submit(tenant.wants("begun")))
+        await asyncio.sleep(0.05)
+        queued = [asyncio.create_task(batcher.submit(tenant.wants(f"queued-{number}"))) for number in range(3)]
+        await asyncio.sleep(0)
+        asked = time.perf_counter()
+        with pytest.raises(QueueFull):
+            await batcher.submit(tenant.wants("too many"))
+        assert time.perf_counter() - asked < 0.05
+        errors = await asyncio.gather(begun, *queued, return_exceptions=True)
+        assert [type(error) for error in errors] == [FateUnknown, QueueFull, QueueFull, QueueFull]
+        between.thaw()
+        assert (await submit_when_free(batcher, tenant.wants("after"))).fresh
+        assert not (await batcher.submit(tenant.wants("begun"))).fresh
+    assert len(await tenant.payments()) == 3
+
+
+async def test_nothing_is_written_of_what_was_refused_while_its_lane_was_connecting(
+    settings: Settings, tenant: Tenant
+) -> None:
+    async with (
+        proxy(settings.database_uri) as between,
+        flusher(settings, through=between, lanes=1, patience_s=0.3) as batcher,
+    ):
+        between.freeze()
+        with pytest.raises(QueueFull):
+            await batcher.submit(tenant.wants("refused"))
+        between.thaw()
+        after = await batcher.submit(tenant.wants("after"))
+    assert set(await tenant.payments()) == {after.payment.id}
+
+
+async def test_a_read_only_database_is_waited_for(settings: Settings, pool: Pool, tenant: Tenant) -> None:
+    """What a failover looks like from a connection to the former primary."""
+    database = await pool.fetchval("select current_database()")
+    await pool.execute(f"alter database {database} set default_transaction_read_only = on")
+    async with flusher(settings, lanes=1) as batcher:
+        answer = asyncio.create_task(batcher.submit(tenant.wants("key")))
+        await asyncio.sleep(0.1)
+        assert not answer.done()
+        await pool.execute(f"alter database {database} reset default_transaction_read_only")
+        assert (await answer).fresh
+    assert len(await tenant.payments()) == 1
+
+
+# --- Lanes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyError("a bug"), AssertionError("a bug")])
+async def test_an_error_of_our_own_reaches_its_callers_and_ends_no_lane(
+    settings: Settings, tenant: Tenant, error: Exception
+) -> None:
+    async def write(connection: RawConnection, batch: Sequence[NewPayment]) -> Sequence[Accepted | Exception]:
+        if any(new.key.startswith("bug") for new in batch):
+            raise error
+        return await accept(connection, batch)
+
+    async with flusher(settings, write) as batcher:
+        for number in range(4):  # more often than there are lanes
+            answers = await submit_all(batcher, [tenant.wants(f"bug-{number}")])
+            assert answers == [error]
+        assert accepted(await submit_all(batcher, [tenant.wants("afterwards")]))[0].fresh
+
+
+async def test_closing_finishes_what_was_begun_and_what_is_queued(settings: Settings, tenant: Tenant) -> None:
+    async def write(connection: RawConnection, batch: Sequence[NewPayment]) -> Sequence[Accepted | Exception]:
+        await connection.execute("select pg_sleep(0.1)")
+        return await accept(connection, batch)
+
+    async with flusher(settings, write) as batcher:
+        begun = [asyncio.create_task(batcher.submit(tenant.wants(f"key-{number}"))) for number in range(700)]
+        await asyncio.sleep(0.05)
+        queued = [asyncio.create_task(batcher.submit(tenant.wants(f"more-{number}"))) for number in range(700)]
+        await asyncio.sleep(0)
+        await batcher.close()
+        assert all(task.done() for task in [*begun, *queued])
+        assert all(answer.fresh for answer in await asyncio.gather(*begun, *queued))
+        with pytest.raises(QueueFull):
+            await batcher.submit(tenant.wants("too late"))
+    assert len(await tenant.payments()) == 1400
+
+
+async def test_closing_does_not_wait_for_a_database_when_nobody_else_does(settings: Settings, tenant: Tenant) -> None:
+    async with (
+        proxy(settings.database_uri) as between,
+        flusher(settings, through=between, lanes=1, patience_s=0.2) as batcher,
+    ):
+        await batcher.submit(tenant.wants("before"))
+        between.lose = lambda sent: True
+        with pytest.raises(FateUnknown):
+            await batcher.submit(tenant.wants("begun"))
+        async with asyncio.timeout(3):
+            await batcher.close()
+
+
+# --- Bytes --------------------------------------------------------------------------------------------------------------
+
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=60)
+NASTY = st.sampled_from(["\u202eevil\u202c", "👩‍👩‍👧 e\u0301", '"\'\\;--', "a\r\nb\tc\x7f", "\ufeff\ufffe\U0010ffff", "<b>&amp;</b>"])
+STORABLE = TEXT | NASTY
+
+
+@effort(max_examples=150, deadline=None)
+@given(
+    description=STORABLE,
+    reference=STORABLE,
+    customer=st.tuples(STORABLE, STORABLE),
+    metadata=st.dictionaries(STORABLE, STORABLE, max_size=6),
+)
+async def test_any_text_comes_back_byte_for_byte(
+    pool: Pool, description: str, reference: str, customer: tuple[str, str], metadata: dict[str, str]
+) -> None:
+    tenant = Tenant(pool)
+    new = tenant.wants("key", description=description, metadata=metadata, customer=Customer(*customer))
+    payment = structs.replace(new.payment, reference=reference)
+    new = structs.replace(new, payment=payment, content=views.payment_json(payment))
+    async with pool.acquire() as connection:
+        await accept(connection, [new])
+        (replayed,) = await accept(connection, [tenant.wants("key")])
+        assert isinstance(replayed, Accepted)
+        assert replayed.content == new.content
+        found = await reading.get(connection, tenant.id, False, new.payment.id)
+        assert found is not None
+        assert views.payment_json(found) == new.content
+    shown = msgspec.json.decode(new.content)
+    assert (shown["description"], shown["reference"], shown["metadata"]) == (description, reference, metadata)
+    assert shown["customer"] == {"name": customer[0], "email": customer[1]}

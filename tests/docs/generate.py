@@ -1,0 +1,33 @@
+"""`make docs`: writes the generated pages from the code's own tables. A test fails when one is stale."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tests.docs import providers_page, reference_pages, states_page
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "states.md": states_page.states,
+    "reference/api.md": reference_pages.api,
+    "reference/errors.md": reference_pages.errors,
+    "reference/metrics.md": reference_pages.metrics,
+    "reference/providers.md": providers_page.providers,
+    "reference/settings.md": reference_pages.settings,
+    "reference/topics.md": reference_pages.topics,
+}
+
+
+def main() -> None:
+    """Write every page that has changed, and name it."""
+    for name, make in PAGES.items():
+        path, content = DOCS / name, make()
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+            print(f"wrote docs/{name}")
+
+
+if __name__ == "__main__":
+    main()
