@@ -51,18 +51,20 @@ def _complain(error: Exception, status: int) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
+    if options.detach:
+        from gateway import cli_running
+
+        return cli_running.detach(options.directory, sys.argv[1:])
     from gateway import cli_up
     from streams.topics import create_topics
 
-    if options.detach:
-        return cli_up.detach(options.directory, sys.argv[1:] or ["up"])
     return cli_up.run(options.directory, options.port, options.pace, create_topics)
 
 
 def _down(options: argparse.Namespace) -> int:
-    from gateway import cli_up
+    from gateway import cli_running
 
-    return cli_up.down(options.directory)
+    return cli_running.down(options.directory)
 
 
 def _api(options: argparse.Namespace) -> int:
@@ -165,7 +167,7 @@ def _print(work: Coroutine[object, object, list[str]]) -> int:
     except (NothingFound, MyPayError) as error:
         raise UsageError(getattr(error, "detail", str(error))) from error
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise StartupError(f"The database (DATABASE_URI) does not answer: {_cause(error)}") from error
+        raise StartupError(f"The database (DATABASE_URI) does not answer: {type(error).__name__}.") from error
     print("\n".join(lines))
     return 0
 

@@ -1,15 +1,14 @@
-"""`mypay up` and `mypay down`: the installation of `gateway.installation`, started, shown and ended."""
+"""`mypay up`: the installation of `gateway.installation`, started, shown and kept running."""
 
 import asyncio
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +20,15 @@ from gateway import cli_migrate
 from gateway import settings as settings_module
 from gateway.embedded import check_platform
 from gateway.installation import DATABASE, Installation, plan
-from gateway.processes import ProcessError, end_all_leftovers, start_time, wait_ready
+from gateway.processes import wait_ready
 from gateway.seed import Demo, seed_demo
 from gateway.settings import Settings
-from gateway.supervisor import Supervisor, locked, record, running, write_private
+from gateway.supervisor import Supervisor, locked, record, write_private
 
 CreateTopics = Callable[[Settings], Coroutine[object, object, None]]
 T = TypeVar("T")
 
 API_READY_TIMEOUT_S: Final = 60.0
-DOWN_TIMEOUT_S: Final = 60.0
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -39,12 +37,15 @@ def run(directory: Path, port: int, pace: float, create_topics: CreateTopics) ->
 
     Raises `ProcessError` or `SupervisorError` with one sentence when it cannot.
     """
+    began = time.monotonic()
     check_platform()
     directory = directory.resolve()
     supervisor = Supervisor(_say)
     with locked(directory), _stoppable():
         try:
-            _start(plan(directory, port, pace, _say), supervisor, create_topics)
+            installation = plan(directory, port, pace, _say)
+            demo = _start(installation, supervisor, create_topics)
+            _show(installation, demo, time.monotonic() - began)
             record(directory, ready=True)
             supervisor.watch()
         except KeyboardInterrupt:
@@ -56,53 +57,11 @@ def run(directory: Path, port: int, pace: float, create_topics: CreateTopics) ->
     return 0
 
 
-def down(directory: Path) -> int:
-    """End the `up` of this directory, or what a killed one left behind, and say so."""
-    found = running(directory)
-    if found is not None:
-        os.kill(found.pid, signal.SIGTERM)
-        deadline = time.monotonic() + DOWN_TIMEOUT_S
-        while start_time(found.pid) == found.started:
-            if time.monotonic() > deadline:
-                raise ProcessError(
-                    f"MyPay in {directory} (process {found.pid}) did not stop in {DOWN_TIMEOUT_S:.0f} s."
-                )
-            time.sleep(0.1)
-        _say(f"MyPay in {directory} has stopped.")
-    leftovers = end_all_leftovers(directory)
-    if leftovers:
-        _say(f"Ended {leftovers} processes of a killed run in {directory}.")
-    if found is None and not leftovers:
-        _say(f"MyPay does not run in {directory}.")
-    return 0
-
-
-def detach(directory: Path, arguments: Sequence[str]) -> int:
-    """Run `up` with the same arguments in a session of its own; return once it is ready, or has failed."""
-    log = directory / "log" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "gateway.cli", *(word for word in arguments if word != "--detach")]
-    with log.open("wb") as output:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
-    with log.open(encoding="utf-8") as lines:
-        while child.poll() is None and not _is_ready(directory, child.pid):
-            print(lines.read(), end="", flush=True)
-            time.sleep(0.1)
-        print(lines.read(), end="", flush=True)
-    return child.returncode or 0
-
-
-def _is_ready(directory: Path, pid: int) -> bool:
-    found = running(directory)
-    return found is not None and found.pid == pid and found.ready
-
-
 # --- Starting ---------------------------------------------------------------------------------------------------------
 
 
-def _start(installation: Installation, supervisor: Supervisor, create_topics: CreateTopics) -> None:
+def _start(installation: Installation, supervisor: Supervisor, create_topics: CreateTopics) -> Demo:
     """Everything at once, as far as one thing does not need another. Returns when the API is ready."""
-    began = time.monotonic()
     environment = {**os.environ, **installation.environment}
     configured = settings_module.load(environment)
     postgres, kafka, valkey = installation.postgres, installation.kafka, installation.valkey
@@ -124,7 +83,7 @@ def _start(installation: Installation, supervisor: Supervisor, create_topics: Cr
     _say("Starting the API and the worker")
     api_process, _ = supervisor.start(api, worker)
     wait_ready(api_process, api, lambda: _answers(installation.port), timeout_s=API_READY_TIMEOUT_S)
-    _show(installation, shown, configured, time.monotonic() - began)
+    return shown
 
 
 def _fill(installation: Installation, process: subprocess.Popen[bytes], configured: Settings) -> Demo:
@@ -174,20 +133,19 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _show(installation: Installation, demo: Demo, configured: Settings, took_s: float) -> None:
+def _show(installation: Installation, demo: Demo, took_s: float) -> None:
     """Write demo.json, and say how to begin."""
+    url = installation.environment["PUBLIC_URL"]
     shown = {
         **msgspec.structs.asdict(demo),
-        "base_url": configured.public_url,
-        "docs_url": f"{configured.public_url}/docs",
+        "base_url": url,
+        "docs_url": f"{url}/docs",
         "simulators": installation.simulator_urls,
     }
     file = installation.directory / "demo.json"
     write_private(file, msgspec.json.format(msgspec.json.encode(shown)) + b"\n")
     simulators = "".join(f"\n  {name:<10}  {url}" for name, url in installation.simulator_urls.items())
-    print(
-        _READY.format(demo=demo, url=configured.public_url, file=file, simulators=simulators, took_s=took_s), flush=True
-    )
+    print(_READY.format(demo=demo, url=url, file=file, simulators=simulators, took_s=took_s), flush=True)
 
 
 _READY: Final = """

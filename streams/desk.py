@@ -204,7 +204,5 @@ def _line(letter: DeadLetter) -> str:
 def _review_line(payment: Payment) -> str:
     assert payment.review is not None
     name = ids.show(ids.PAYMENT, payment.id)
-    amount = f"{payment.amount} {payment.currency}"
-    return (
-        f"{name}  {payment.review.reason}  since {payment.review.since}  {payment.status}  {amount}  {payment.provider}"
-    )
+    what = f"{payment.status}  {payment.amount} {payment.currency}  {payment.provider}"
+    return f"{name}  {payment.review.reason}  since {payment.review.since}  {what}"

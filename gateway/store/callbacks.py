@@ -11,7 +11,8 @@ from gateway import ids
 from gateway.payments.model import Operation
 from gateway.store.database import Connection
 from gateway.store.roots import read_operation
-from providers.contract import CallbackRequest
+from providers.contract import CallbackRequest, ReferenceFormat
+from providers.references import logical_partition
 
 INSERT: Final = """
 insert into callbacks (id, merchant_id, account_id, provider, operation_id, method, query, headers, body, state,
@@ -30,13 +31,12 @@ update callbacks set state = 'parked', parked_reference = $2, event_key = $3, ne
 """
 SEEN: Final = "select exists (select 1 from callbacks where account_id = $1 and event_key = $2 and id <> $3)"
 BY_REFERENCE: Final = """
-select * from operations where lp = any($1::smallint[]) and account_id = $2 and reference = $3 and verb <> 'query'
+select * from operations where lp = $1 and account_id = $2 and reference = $3 and verb <> 'query'
 """
 BY_ID: Final = "select * from operations where lp = $1 and id = $2 and account_id = $3"
 BY_PROVIDER_REFERENCE: Final = """
 select operation_id from provider_references where account_id = $1 and provider_reference = $2
 """
-EVERY_LP: Final = list(range(256))
 
 
 class StoredCallback(Struct, frozen=True, kw_only=True):
@@ -116,16 +116,21 @@ async def find_operation(
     connection: Connection,
     account_id: UUID,
     *,
+    references: ReferenceFormat,
     operation_id: UUID | None,
     reference: str | None,
     provider_reference: str | None,
 ) -> Operation | None:
-    """The operation that a notice is about: by our id in the path, by our reference, or by the provider's name."""
+    """The operation that a notice is about: by our reference, else by our id in the path or the provider's name.
+
+    `references` is the provider's format of ours: a reference tells its logical partition.
+    """
     if operation_id is None and reference is None and provider_reference is not None:
         operation_id = await connection.fetchval(BY_PROVIDER_REFERENCE, account_id, provider_reference)
     row: Any = None
     if reference is not None:
-        row = await connection.fetchrow(BY_REFERENCE, EVERY_LP, account_id, reference)
+        lp = logical_partition(references, reference)
+        row = None if lp is None else await connection.fetchrow(BY_REFERENCE, lp, account_id, reference)
     elif operation_id is not None:
         row = await connection.fetchrow(BY_ID, ids.lp_of(operation_id), operation_id, account_id)
     return None if row is None else read_operation(row)

@@ -80,6 +80,7 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
             return await store.find_operation(
                 connection,
                 callback.account_id,
+                references=PROVIDERS[callback.provider].reference,
                 operation_id=callback.operation_id,
                 reference=notice.reference,
                 provider_reference=notice.provider_reference,

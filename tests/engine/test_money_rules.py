@@ -132,8 +132,9 @@ async def test_second_success_of_another_attempt(pool: Pool, begin: Begin) -> No
     tell = await begin()
     await tell.story.force(Status.SUCCEEDED, State.DECLINED)
     await another_charge(pool, tell.story, State.SUCCEEDED)
-    await tell.proof(Succeeded(provider_reference="first"))
-    assert await tell.state() is State.LATE_SUCCEEDED
+    root = await tell.proof(Succeeded(provider_reference="first"))
+    assert root is not None
+    assert root.operations[tell.operation_id].state is State.LATE_SUCCEEDED
     assert await tell.story.review() == "second_success"
 
 
