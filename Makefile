@@ -27,6 +27,10 @@ check: $(READY) ## style, formatting, types and the direction of imports
 bench: $(READY) ## measure throughput and latency
 	$(BIN)/python -m tests.bench
 
+.PHONY: docs
+docs: $(READY) ## write the generated pages of the documentation
+	@$(BIN)/python -m tests.docs.generate
+
 fmt: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

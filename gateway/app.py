@@ -12,7 +12,7 @@ import structlog
 from litestar import Litestar, Router
 from litestar.types import ASGIApp
 
-from gateway import logs
+from gateway import crash_points, logs
 from gateway import settings as settings_module
 from gateway.clock import Clock
 from gateway.http import openapi
@@ -48,6 +48,7 @@ log = structlog.get_logger(__name__)
 def asgi() -> ASGIApp:
     """The application of one server process: settings from the environment (what granian calls)."""
     settings = settings_module.load()
+    crash_points.arm(settings.mypay_env)
     logs.configure(settings.log_file)
     return create_app(settings)
 

@@ -41,9 +41,13 @@ def detach(directory: Path, arguments: Sequence[str]) -> int:
     log = directory / "log" / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "gateway.cli", *(word for word in arguments if word != "--detach")]
-    with log.open("wb") as output:
+    if running(directory) is None:  # else the one that runs is writing to it; ours will only say that it does
+        log.unlink(missing_ok=True)
+    with log.open("ab") as output:
+        begin = output.tell()
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
     with log.open(encoding="utf-8") as lines:
+        lines.seek(begin)
         while child.poll() is None and not _is_ready(directory, child.pid):
             print(lines.read(), end="", flush=True)
             time.sleep(0.1)

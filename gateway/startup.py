@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
-from gateway import logs
+from gateway import crash_points, logs
 from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings, weak_secrets
 from gateway.store import credentials, directory
@@ -24,7 +24,8 @@ class StartupError(Exception):
 
 
 def check(settings: Settings) -> None:
-    """Set logging up and check. Raises `StartupError`."""
+    """Set logging up and check. Raises `StartupError` and `SettingsError`."""
+    crash_points.arm(settings.mypay_env)
     logs.configure(settings.log_file)
     if weak := weak_secrets(settings):
         log.warning("settings.weak_secrets", variables=weak, note="accepted only with MYPAY_ENV=development")

@@ -40,6 +40,7 @@ LOGIN_MARGIN: Final = 0.1  # part of a login's life in which it is not used any 
 
 _BEGINS: Final = "http11.send_request_headers.started"
 _NOT_BEGUN: Final = "http11.send_request_headers.failed"
+_SENT: Final = "http11.send_request_body.complete"
 
 _log = logging.getLogger(__name__)
 _R = TypeVar("_R")
@@ -76,17 +77,19 @@ async def drive(steps: _Steps[_R], send: Callable[[HttpRequest], Awaitable[HttpR
 
 
 class _Progress:
-    """How many requests of one call left this machine, and the hook that may stop the first just before it does."""
+    """How many requests of one call left this machine, and the hooks just before and just after one does."""
 
-    def __init__(self, before_send: Callable[[], None] | None) -> None:
+    def __init__(self, before_send: Callable[[], None] | None, after_send: Callable[[], None] | None) -> None:
         self.sent = 0
-        self._before_send = before_send
+        self._before_send, self._after_send = before_send, after_send
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event == _BEGINS:
             if self._before_send is not None and self.sent == 0:
                 self._before_send()
             self.sent += 1
+        elif event == _SENT and self._after_send is not None:
+            self._after_send()
         elif event == _NOT_BEGUN and isinstance(info["exception"], httpcore.LocalProtocolError):
             self.sent -= 1  # a header that cannot be written: h11 refuses it before the first byte
 
@@ -105,13 +108,20 @@ class Caller:
         self._login_until = 0.0
         self._logging_in = asyncio.Lock()
 
-    async def call(self, flow: Flow, *, deadline_s: float, before_send: Callable[[], None] | None = None) -> Outcome:
+    async def call(
+        self,
+        flow: Flow,
+        *,
+        deadline_s: float,
+        before_send: Callable[[], None] | None = None,
+        after_send: Callable[[], None] | None = None,
+    ) -> Outcome:
         """Perform a flow within `deadline_s` seconds, logins included, and answer its outcome.
 
         `before_send` is called once, after connecting and before the first byte; it may raise `LeaseTooShort`.
-        Nothing is raised but cancellation from outside: then the operation must be taken for Unknown.
+        `after_send` is called whenever a whole request has left. Nothing is raised but cancellation from outside: then the operation must be taken for Unknown.
         """
-        progress = _Progress(before_send)
+        progress = _Progress(before_send, after_send)
         try:
             async with asyncio.timeout(deadline_s):
                 return await drive(flow, functools.partial(self._send, progress))

@@ -30,6 +30,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.middlewares import AckPolicy
 from msgspec import Struct
 
+from gateway.crash_points import crash_point
 from gateway.settings import Settings
 from gateway.store.database import CONNECTION_LOST, DATA_ERRORS
 from streams import topics
@@ -146,8 +147,8 @@ def subscribe(
         max_records=MAX_RECORDS,
         ack_policy=AckPolicy.MANUAL,
         auto_offset_reset="earliest",  # `latest` would lose what was sent before a group's first commit
-        session_timeout_ms=30_000,
-        heartbeat_interval_ms=3_000,
+        session_timeout_ms=10_000,  # so long a killed worker keeps its partitions
+        heartbeat_interval_ms=2_000,
         rebalance_timeout_ms=15_000,
         max_poll_interval_ms=300_000,
         listener=subscription.drain,
@@ -220,6 +221,7 @@ class Subscription:
         async with self.drain.lock:
             try:
                 await self._settle(records)
+                crash_point("consumer_before_ack")
                 async with asyncio.timeout(COMMIT_LIMIT_S):
                     await message.ack()
             except Exception as error:  # noqa: BLE001 -- FastStream would go on, and the next commit skip the batch

@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from gateway import ids
+from gateway.crash_points import crash_point
 from gateway.payments.facts import Answer, Claim
 from gateway.payments.model import Operation, Root, State
 from gateway.sealing import SealBroken, Sealer
@@ -153,6 +154,7 @@ class Executor:
         claimed = time.monotonic()
         outcome = await self._perform(root, operation, deadline_s, before=started + lease_s)
         answered = time.monotonic()
+        crash_point("http_after_response")
         answer = Answer(
             payment_id=job.payment_id, operation_id=job.operation_id, fence=operation.fence, outcome=outcome
         )
@@ -174,6 +176,7 @@ class Executor:
         def check_lease() -> None:
             if time.monotonic() + deadline_s > before:
                 raise LeaseTooShort
+            crash_point("http_before_send")
 
         try:
             caller = await self._caller(operation)
@@ -186,7 +189,12 @@ class Executor:
                 code=DeclineCode.CONFIGURATION, provider_message="The account's credentials cannot be used."
             )
         flow = root.spec.verbs[operation.verb].flow(order, settings)
-        return await caller.call(flow, deadline_s=deadline_s, before_send=check_lease)
+        return await caller.call(
+            flow,
+            deadline_s=deadline_s,
+            before_send=check_lease,
+            after_send=lambda: crash_point("http_after_send"),
+        )
 
     async def _caller(self, operation: Operation) -> Caller:
         """The HTTP client of this version of the account's settings."""

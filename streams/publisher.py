@@ -22,6 +22,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 from aiokafka.producer.message_accumulator import BatchBuilder  # type: ignore[import-untyped]
 from msgspec import Struct
 
+from gateway.crash_points import crash_point
 from gateway.settings import Settings
 from streams.producer import FAILED, STALLED_S, Producer
 
@@ -136,6 +137,7 @@ class Publisher:
                 taken = [queue.popleft() for _ in range(min(len(queue), _AT_ONCE))]
                 try:
                     await self._send(topic, taken)
+                    crash_point("command_after_publish")
                 finally:
                     self._queued -= len(taken)
         finally:

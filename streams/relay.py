@@ -20,6 +20,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from gateway.crash_points import crash_point
 from gateway.store.database import CONNECTION_LOST, Connection, Pool
 from streams.events import Event, message_of
 from streams.publisher import Publisher
@@ -191,6 +192,7 @@ class Relay:
                 continue
             done = await self._publisher.publish_in_order([message_of(event) for event in events])
             if done:
+                crash_point("event_after_publish")
                 term.published = events[done - 1].position
             if done == len(events):
                 pause_s = BUSY_S

@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from gateway.clock import Clock
+from gateway.crash_points import crash_point
 from gateway.payments.facts import Ask, Expire, Fact, LeaseEnded
 from gateway.settings import Settings
 from gateway.store import partitions
@@ -110,7 +111,10 @@ class Sweeper:
 
     async def _fetch(self, sql: str) -> list[asyncpg.Record]:
         async with self._pool.acquire() as connection:
-            return await connection.fetch(sql)
+            found = await connection.fetch(sql)
+        if found:
+            crash_point("sweep_mid")
+        return found
 
     async def _publish_operations(self) -> int:
         operations = [read_operation(row) for row in await self._fetch(UNPUBLISHED)]

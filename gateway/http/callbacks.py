@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from gateway import ids, return_pages
+from gateway.crash_points import crash_point
 from gateway.http import headers
 from gateway.http.json_body import read_bytes
 from gateway.http.payments import services_of
@@ -53,7 +54,9 @@ async def receive_callback(
             request=await _read(request, spec, services),
         )
         async with services.reading() as connection:
+            crash_point("callback_before_persist")
             await store.insert(connection, callback, publish_at=now + PUBLISH_GRACE)
+            crash_point("callback_after_persist")
     except CONNECTION_LOST:
         raise MyPayError("unavailable") from None
     services.announce_callback(callback.id, provider)

@@ -6,7 +6,6 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from gateway.payments import decisions, queries
 from gateway.payments.facts import Answer, Ask, Cancel, Claim, Expire, Fact, LeaseEnded, Proof, Resolve
@@ -37,14 +36,6 @@ def fold(root: Root, facts: list[Fact], now: datetime) -> None:
     """Apply the facts, in order, at the time `now`."""
     for fact in facts:
         _APPLY[type(fact)](root, fact, now)
-
-
-def by_payment(facts: list[Fact]) -> dict[UUID, list[Fact]]:
-    """The facts of each payment, in the order they came."""
-    grouped: dict[UUID, list[Fact]] = {}
-    for fact in facts:
-        grouped.setdefault(fact.payment_id, []).append(fact)
-    return grouped
 
 
 # --- Facts ----------------------------------------------------------------------------------------------------------
@@ -82,8 +73,9 @@ def _may_be_sent(root: Root, operation: Operation, now: datetime) -> bool:
 
 
 def _worth_sending(root: Root, operation: Operation, now: datetime) -> bool:
-    """Nobody is prompted for a dead order, and nobody asked about a settled one."""
-    if operation.verb in TAKES_MONEY and root.payment.expires_at <= now and root.payment.status in OPEN:
+    """Nobody is prompted for a dead order, no code passed on for one, and nobody asked about a settled one."""
+    over = root.payment.expires_at <= now
+    if operation.verb in TAKES_MONEY and over and root.payment.status in OPEN:
         _expire_unsent(root, operation, now)
         return False
     if operation.verb in TAKES_MONEY and root.payment.review is not None:
@@ -93,8 +85,10 @@ def _worth_sending(root: Root, operation: Operation, now: datetime) -> bool:
     target = root.operations.get(operation.target_id) if operation.target_id else None
     # A question about what was settled since it was prepared is moot; one that doubts what was settled is not.
     moot = target is None or (target.state in SETTLED and target.updated_at > operation.created_at)
-    if operation.verb is Verb.QUERY and moot:
+    too_late = target is None or over or target.state is not State.ACTION_REQUIRED
+    if (operation.verb is Verb.QUERY and moot) or (operation.verb is Verb.CONFIRM and too_late):
         move(root, operation, OperationFact.NOT_SENT, now)
+        close(operation)
         return False
     return True
 
@@ -220,6 +214,7 @@ def _query_answered(root: Root, query: Operation, outcome: Outcome, now: datetim
         _close_confirm(root, target, now)
         _lapse_if_over(root, target, query, now)
     queries.schedule(root, target, now)
+    _ask_again_after_absence(root, target, now)
 
 
 def _absent(root: Root, target: Operation, query: Operation, now: datetime) -> None:
@@ -230,9 +225,13 @@ def _absent(root: Root, target: Operation, query: Operation, now: datetime) -> N
         send_again(root, target, now)
     else:
         root.stale.append("absence proves nothing, or nothing new")
-    closed_by_absence = target.evidence is not None and isinstance(target.evidence.outcome, Absent)
-    if target.state is State.NOT_SENT and closed_by_absence and target.evidence is not None:
-        root.touch(target, now).next_query_at = decisions.reask_at(target.evidence.at, now, root.pace)
+
+
+def _ask_again_after_absence(root: Root, target: Operation, now: datetime) -> None:
+    """What was closed because the provider did not know it has two more appointments, whatever the query brought."""
+    closed = target.evidence
+    if target.state is State.NOT_SENT and closed is not None and isinstance(closed.outcome, Absent):
+        root.touch(target, now).next_query_at = decisions.reask_at(closed.at, now, root.pace)
 
 
 def _lapse_if_over(root: Root, target: Operation, query: Operation, now: datetime) -> None:
@@ -250,6 +249,7 @@ def _confirm_answered(root: Root, confirm: Operation, outcome: Outcome, now: dat
         return None
     if isinstance(outcome, NotSent | Throttled):
         move(root, confirm, OperationFact.NOT_SENT, now)
+        close(confirm)
         return _ask_payer_again(root, now, "The provider could not be reached. Send the code again.")
     if isinstance(outcome, Unknown | Ambiguous):
         move(root, confirm, OperationFact.UNKNOWN, now)

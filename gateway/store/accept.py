@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway.crash_points import crash_point
 from gateway.payments import views
 from gateway.payments.model import Event, Operation, Payment
 from gateway.store.batcher import QueueFull, RawConnection
@@ -121,6 +122,7 @@ async def accept(connection: RawConnection, batch: Sequence[NewPayment]) -> list
     """Write the batch; one answer per request, in its order. Safe to run again with the same rows."""
     payments = [new.payment for new in batch]
     operations = [new.operation for new in batch]
+    crash_point("accept_before_commit")
     won = await connection.fetch(
         ACCEPT,
         *arrays(_KEY_COLUMNS, batch),
@@ -128,6 +130,7 @@ async def accept(connection: RawConnection, batch: Sequence[NewPayment]) -> list
         *arrays(_OPERATION_COLUMNS, operations),
         *arrays(_EVENT_COLUMNS, [new.event for new in batch]),
     )
+    crash_point("accept_after_commit")
     winners = {record["object_id"] for record in won}
     losers = [_key(new) for new in batch if new.payment.id not in winners]
     found = await find(connection, losers) if losers else {}

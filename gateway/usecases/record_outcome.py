@@ -14,8 +14,9 @@ import structlog
 from msgspec import Struct
 
 from gateway.clock import Clock
+from gateway.crash_points import crash_point
 from gateway.metrics import METRICS
-from gateway.payments.facts import Fact
+from gateway.payments.facts import Claim, Fact
 from gateway.payments.model import Operation, Root
 from gateway.payments.transitions import fold
 from gateway.settings import Settings
@@ -68,11 +69,14 @@ class Recorder:
         facts: dict[UUID, list[Fact]] = {}
         for submission in batch:
             facts.setdefault(submission.fact.payment_id, []).append(submission.fact)
+        claims = isinstance(batch[0].fact, Claim)
         async with connection.transaction():
             roots = await store.lock(connection, facts, pace=self._pace)
             failed = {key: error for key, root in roots.items() if (error := self._fold(root, facts[key]))}
             done = {key: root for key, root in roots.items() if key not in failed}
             await store.write(connection, done.values())
+            crash_point("claim_before_commit" if claims else "record_before_commit")
+        crash_point("claim_after_commit" if claims else "record_after_commit")
         self._announce(done, {s.fact.payment_id: s.waiter for s in batch if s.waiter})
         return [failed.get(s.fact.payment_id) or _known(done, s.fact) for s in batch]
 

@@ -81,7 +81,7 @@ create table payments (
     account_id uuid not null,
     provider text not null,
     provider_reference text,
-    details jsonb not null,                      -- what never changes and is never searched: Details in gateway.payments.model
+    details jsonb not null,                      -- what never changes and is never searched
     route jsonb not null,                        -- why this account
     next_action jsonb,
     failure jsonb,
@@ -104,7 +104,8 @@ create table operations (
     account_id uuid not null,
     provider text not null,
     settings_version integer not null,
-    verb text not null check (verb in ('charge', 'authorize', 'confirm', 'capture', 'void', 'refund', 'payout', 'query')),
+    verb text not null check (verb in ('charge', 'authorize', 'confirm', 'capture', 'void', 'refund', 'payout',
+                                       'query')),
     state text not null check (state in ('prepared', 'sent', 'succeeded', 'authorized', 'action_required', 'pending',
                                          'declined', 'unknown', 'not_sent', 'lapsed', 'late_succeeded')),
     amount bigint not null check (amount > 0),
@@ -207,7 +208,7 @@ create table callbacks (
     headers jsonb not null,                      -- only those that the provider's spec names
     body bytea not null,
     state text not null check (state in ('received', 'parked', 'processed')),
-    result text,                                 -- once processed: applied, asked, stale, duplicate, forged, unreadable, unmatched
+    result text,                                 -- once processed, what became of it
     event_key text,                              -- the provider's event id, or a digest: duplicates are counted by it
     parked_reference text,
     next_publish_at timestamptz,
@@ -267,7 +268,19 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop everything that `upgrade` made, day partitions included."""
     for table in (
-        "dead_letters", "audit_events", "callbacks", "relay", "events", "idempotency_keys", "provider_references", "operations",
-        "payments", "account_settings", "accounts", "api_keys", "users", "merchants",
+        "dead_letters",
+        "audit_events",
+        "callbacks",
+        "relay",
+        "events",
+        "idempotency_keys",
+        "provider_references",
+        "operations",
+        "payments",
+        "account_settings",
+        "accounts",
+        "api_keys",
+        "users",
+        "merchants",
     ):
         op.execute(f"drop table {table} cascade")

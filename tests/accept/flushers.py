@@ -18,6 +18,8 @@ from providers.contract import Secret
 from tests.support.payments import new_payment
 from tests.support.proxy import Proxy
 
+PATIENCE_S = 20.0  # after this a test fails: a lane has died
+
 Flusher = Batcher[NewPayment, Accepted]
 
 
@@ -65,17 +67,20 @@ async def flusher(
             await made.execute(setup)
         return made
 
-    batcher: Flusher = Batcher(write, connection, name="accept", **options)
+    batcher: PATIENCE_S = 20.0  # after this a test fails: a lane has died
+
+Flusher = Batcher(write, connection, name="accept", **options)
     try:
         yield batcher
     finally:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await batcher.close()
 
 
 async def submit_all(batcher: Flusher, wanted: Sequence[NewPayment]) -> list[Accepted | BaseException]:
     """Every answer, or what was raised instead, in order."""
-    return await asyncio.gather(*(batcher.submit(each) for each in wanted), return_exceptions=True)
+    async with asyncio.timeout(PATIENCE_S):
+        return await asyncio.gather(*(batcher.submit(each) for each in wanted), return_exceptions=True)
 
 
 def accepted(answers: Sequence[Accepted | BaseException]) -> list[Accepted]:

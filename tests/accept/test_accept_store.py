@@ -21,7 +21,7 @@ from gateway.payments.model import Customer
 from gateway.settings import Settings
 from gateway.store import payments as reading
 from gateway.store.accept import Accepted, NewPayment, accept
-from gateway.store.batcher import FateUnknown, QueueFull, RawConnection
+from gateway.store.batcher import BATCH_MAX, FateUnknown, QueueFull, RawConnection
 from gateway.store.database import Pool
 from tests.accept.flushers import Flusher, Tenant, accepted, flusher, submit_all
 from tests.support.proxy import proxy
@@ -38,18 +38,20 @@ TERMINATE = (
 async def test_two_flushers_on_the_same_keys_in_opposite_orders(
     settings: Settings, pool: Pool, tenant: Tenant
 ) -> None:
-    keys = [f"key-{number}" for number in range(1500)]
-    first = [tenant.wants(key, amount=100, fingerprint=b"1" * 32) for key in keys]
-    second = [tenant.wants(key, amount=200, fingerprint=b"2" * 32) for key in keys]
+    pairs: list[tuple[Accepted, Accepted]] = []
     async with flusher(settings) as one, flusher(settings) as other:
-        forwards, backwards = await asyncio.gather(submit_all(one, first), submit_all(other, second[::-1]))
-    pairs = list(zip(accepted(forwards), accepted(backwards)[::-1], strict=True))
+        for turn in range(12):
+            keys = [f"{turn}-{number}" for number in range(BATCH_MAX)]
+            first = [tenant.wants(key, amount=100, fingerprint=b"1" * 32) for key in keys]
+            second = [tenant.wants(key, amount=200, fingerprint=b"2" * 32) for key in keys]
+            forwards, backwards = await asyncio.gather(submit_all(one, first), submit_all(other, second[::-1]))
+            pairs += zip(accepted(forwards), accepted(backwards)[::-1], strict=True)
     for mine, yours in pairs:
         assert mine.payment.id == yours.payment.id
         assert (mine.fingerprint, mine.content) == (yours.fingerprint, yours.content)
         assert {mine.fresh, yours.fresh} == {True, False}
         assert mine.fingerprint[:1] == {100: b"1", 200: b"2"}[mine.payment.amount]
-    assert len({mine.fresh for mine, _ in pairs}) == 2, "the two never met"
+    assert len({mine.fresh for mine, _ in pairs}) == 2, "one was always first: they never met"
     assert set(await tenant.payments()) == {mine.payment.id for mine, _ in pairs}
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     assert await pool.fetchval(deadlocks) == 0
@@ -263,8 +265,8 @@ async def test_a_read_only_database_is_waited_for(settings: Settings, pool: Pool
     async with flusher(settings, lanes=1) as batcher:
         answer = asyncio.create_task(batcher.submit(tenant.wants("key")))
         await asyncio.sleep(0.1)
-        assert not answer.done()
         await pool.execute(f"alter database {database} reset default_transaction_read_only")
+        assert not answer.done()
         assert (await answer).fresh
     assert len(await tenant.payments()) == 1
 

@@ -71,7 +71,7 @@ def limits(spec: ProviderSpec) -> str:
     if len(spec.limits) > ABOVE:
         least, most = {limit.min for limit in spec.limits.values()}, {limit.max for limit in spec.limits.values()}
         return f"{min(least)} to {max(most)} minor units"
-    whole = {code: ", whole units only" for code in spec.whole_units}
+    whole = dict.fromkeys(spec.whole_units, ", whole units only")
     return "; ".join(
         f"{currency} {to_major(limit.min, currency)} to {to_major(limit.max, currency)}{whole.get(currency, '')}"
         for currency, limit in spec.limits.items()
@@ -94,16 +94,16 @@ def schedule(queries: QuerySchedule) -> str:
 
 def promises(spec: ProviderSpec) -> list[tuple[str, ...]]:
     """The uncertainty of each verb."""
-    return [
-        (code(verb), *uncertainty(each.uncertainty)) for verb, each in spec.verbs.items() if verb is not Verb.QUERY
-    ]
+    return [(code(verb), *uncertainty(each.uncertainty)) for verb, each in spec.verbs.items() if verb is not Verb.QUERY]
 
 
 def uncertainty(said: Uncertainty) -> tuple[str, str, str]:
     """What sending again does, whether a query tells the truth, and what it proves that nothing is found."""
     window = f", for {said.window_s} s" if said.window_s is not None else ""
     asked = "tells the truth" if said.lookup == "authoritative" else "is not possible"
-    absent = "proves nothing" if said.absence_after_s is None else f"after {said.absence_after_s:g} s: it did not happen"
+    absent = (
+        "proves nothing" if said.absence_after_s is None else f"after {said.absence_after_s:g} s: it did not happen"
+    )
     return AGAIN[said.idempotency] + window, asked, absent if said.lookup == "authoritative" else ""
 
 
@@ -125,14 +125,18 @@ def default(field: msgspec.structs.FieldInfo) -> str:
     """What stands when nothing is said."""
     if field.required:
         return "required"
-    return "for the simulator" if isinstance(field.default, Secret) else code(msgspec.json.encode(field.default).decode())
+    return (
+        "for the simulator" if isinstance(field.default, Secret) else code(msgspec.json.encode(field.default).decode())
+    )
 
 
 def words(spec: ProviderSpec) -> list[tuple[str, str]]:
     """The provider's words and what they mean to us; every other word is Pending, and makes us ask."""
     declines: Mapping[str, object] = spec.declines
     stated = [(code(word), outcome.__name__ + reason(word, declines)) for word, outcome in spec.statuses.items()]
-    reasons = [(code(word), f"Declined: {code(means)}") for word, means in declines.items() if word not in spec.statuses]
+    reasons = [
+        (code(word), f"Declined: {code(means)}") for word, means in declines.items() if word not in spec.statuses
+    ]
     return [*stated, *reasons, ("any other", "Pending, and a query")]
 
 

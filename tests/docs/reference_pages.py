@@ -10,14 +10,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from gateway import settings as settings_module
 from gateway.http.openapi import ENDPOINTS, Endpoint
 from gateway.metrics import METRICS, LabelledCounter
 from gateway.payments.errors import PROBLEMS, FieldCode
 from gateway.payments.model import ReviewReason
 from gateway.routing.choose import Reason
 from gateway.settings import Settings
-from providers.contract import Secret
 from providers.declines import DECLINES
 from streams import topics as topic_names
 from streams.codec import CallbackReceived, Command
@@ -26,21 +24,24 @@ from tests.docs.markdown import code, codes, page, table
 
 ENV_EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
+# --- API --------------------------------------------------------------------------------------------------------------
+
+API = """
+The operations for merchants. A running installation serves the whole contract, schemas included, as OpenAPI 3.1 at
+`/openapi.json`. How they are used: [accept a payment](../guides/accept-a-payment.md).
+"""
+
 
 def api() -> str:
     """docs/reference/api.md."""
     return page(
         "API",
         "gateway/http/openapi.py",
-        "The operations for merchants. A running installation serves the whole contract, schemas included, as OpenAPI 3.1"
-        " at `/openapi.json`. How they are used: [accept a payment](../guides/accept-a-payment.md).",
-        table(
-            ["call", "what it does", "answers", "Idempotency-Key", "errors of its own"],
-            [_operation(each) for each in ENDPOINTS],
-        ),
+        API,
+        table(["call", "what it does", "answers", "Idempotency-Key", "errors of its own"], map(_operation, ENDPOINTS)),
         "Every call can also be answered with the general [errors](errors.md).",
-        "## Filters of the list",
-        _filters(next(each for each in ENDPOINTS if each.query is not None)),
+        "## Filters",
+        *(_filters(each) for each in ENDPOINTS if each.query is not None),
     )
 
 
@@ -60,85 +61,122 @@ def _filters(endpoint: Endpoint) -> str:
     return f"`GET {endpoint.path}` takes {codes(names)}."
 
 
+# --- Errors -----------------------------------------------------------------------------------------------------------
+
+ERRORS = """
+Every answer that is not 2xx or 3xx is `application/problem+json` (RFC 9457). Its `code` is stable; its `type` is an
+address of the installation that shows the page of the code. A code may be listed before the operation that answers with
+it exists.
+"""
+
+
 def errors() -> str:
     """docs/reference/errors.md."""
-    problems = [
-        (kind.status, code(name), kind.meaning, kind.advice)
-        for name, kind in sorted(PROBLEMS.items(), key=lambda item: item[1].status)
-    ]
+    problems = sorted(PROBLEMS.items(), key=lambda item: item[1].status)
     return page(
         "Errors",
-        "gateway/payments/errors.py, gateway/routing/choose.py and providers/declines.py",
-        "Every answer that is not 2xx or 3xx is `application/problem+json` (RFC 9457). Its `code` is stable; its `type` is"
-        " an address of the installation that shows the page of the code. A code may be here before the operation that"
-        " answers with it.",
+        "gateway/payments/errors.py and model.py, gateway/routing/choose.py and providers/declines.py",
+        ERRORS,
         "## Refused requests",
-        table(["status", "code", "meaning", "what to do"], problems),
+        table(
+            ["status", "code", "meaning", "what to do"],
+            [(kind.status, code(name), kind.meaning, kind.advice) for name, kind in problems],
+        ),
         "## `errors`: what is wrong with a member",
         f"Each entry has a `pointer` (RFC 6901), a `detail` and a `code`: {codes(get_args(FieldCode))}.",
         "## `accounts`: why an account cannot take a payment",
         f"With `no_route`, each account that was looked at has a `reason`: {codes(Reason)}.",
         "## `failure`: why a payment failed",
         "A decline is no HTTP error: the payment exists, its `status` is `failed`, and `failure` says why.",
-        table(["code", "message", "advice"], [(code(name), said.message, code(said.advice)) for name, said in DECLINES.items()]),
+        table(
+            ["code", "message", "advice"],
+            [(code(name), said.message, code(said.advice)) for name, said in DECLINES.items()],
+        ),
         "## `review`: why a person must look at a payment",
-        f"`review.reason` is one of {codes(ReviewReason)}. Meanwhile the payment is not charged, and does not expire.",
+        f"`review.reason` is one of {codes(ReviewReason)}. While a review is open, nothing is sent that takes money.",
     )
+
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+SETTINGS = """
+Environment variables, or lines of `.env` in the working directory; variables win. Whatever is missing or not valid is
+one sentence on stderr, and exit status 2. `mypay up` makes its own keys, addresses and mode, and takes the rest, such
+as `API_PROCESSES`, `LOG_FILE` or `PUBLIC_URL`, from here.
+"""
 
 
 def settings() -> str:
     """docs/reference/settings.md."""
-    described = dict(_described(ENV_EXAMPLE.read_text(encoding="utf-8")))
+    described = _described(ENV_EXAMPLE.read_text(encoding="utf-8"))
+    defaults = {field.name.upper(): _default(field) for field in msgspec.structs.fields(Settings)}
+    if sorted(defaults) != sorted(name for names in described for name in names):
+        raise ValueError(".env.example and gateway/settings.py do not have the same variables")
     rows = [
-        (code(field.name.upper()), described[field.name.upper()], _default(field))
-        for field in msgspec.structs.fields(Settings)
+        (codes(names), meaning, ", ".join(dict.fromkeys(filter(None, (defaults[name] for name in names)))))
+        for names, meaning in described.items()
     ]
-    return page(
-        "Settings",
-        "gateway/settings.py and .env.example",
-        "Environment variables, or lines of `.env` in the working directory; variables win. `mypay up` makes its own"
-        " (below its directory), and reads only `PUBLIC_URL` from outside.",
-        table(["variable", "meaning", "default"], rows),
-        "Whatever is missing or not valid is one sentence on stderr and exit status 2.",
-    )
+    sources = "gateway/settings.py and .env.example"
+    return page("Settings", sources, SETTINGS, table(["variable", "meaning", "default"], rows))
 
 
-def _described(example: str) -> Iterator[tuple[str, str]]:
-    """Each variable with the comment above it; neighbours share one."""
+def _described(example: str) -> dict[tuple[str, ...], str]:
+    """What the comment above one or several variables says about them."""
+    described = {}
     for block in example.split("\n\n"):
-        lines = block.splitlines()
-        comment = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
-        for line in lines:
-            if found := re.match(r"#?([A-Z_]+)=", line):
-                yield found[1], comment
+        names = tuple(re.findall(r"^#?([A-Z_]+)=", block, re.MULTILINE))
+        if names:
+            said = re.findall(r"^# (.*?)\.?$", block, re.MULTILINE)
+            described[names] = "".join(f"{sentence}. " for sentence in said).strip()
+    return described
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
-    if field.default is None or field.default == "" or field.type is Secret:
-        return ""
-    return code(msgspec.json.encode(field.default).decode().strip('"'))
+    return "" if field.default in (None, "") else code(msgspec.json.encode(field.default).decode().strip('"'))
+
+
+# --- Metrics ----------------------------------------------------------------------------------------------------------
+
+METRICS_PAGE = """
+`GET /metrics` of the API, in Prometheus' text format; with `METRICS_TOKEN` set it asks for that token as a bearer
+token. Gauges are read from the database; counters and histograms are of the process that answers, since its start.
+Names and labels are only added to.
+"""
 
 
 def metrics() -> str:
     """docs/reference/metrics.md."""
-    labels = {each._counter._name: each._counter._labelnames for each in vars(METRICS).values() if _has_labels(each)}
+    counters = [each._counter for each in vars(METRICS).values() if isinstance(each, LabelledCounter)]
+    labels = {counter._name: counter._labelnames for counter in counters}
     rows = [
-        (code(one.name + ("_total" if one.type == "counter" else "")), one.type, codes(labels.get(one.name, ())), one.documentation)
+        (code(_exposed(one.name, one.type)), one.type, codes(labels.get(one.name, ())), one.documentation)
         for one in METRICS.registry.collect()
     ]
-    return page(
-        "Metrics",
-        "gateway/metrics.py",
-        "`GET /metrics` of the API, in Prometheus' text format; with `METRICS_TOKEN` set it asks for that token as a bearer"
-        " token. Names and labels are only added to.",
-        table(["metric", "kind", "labels", "meaning"], rows),
-    )
+    return page("Metrics", "gateway/metrics.py", METRICS_PAGE, table(["metric", "kind", "labels", "meaning"], rows))
 
 
-def _has_labels(value: object) -> bool:
-    return isinstance(value, LabelledCounter)
+def _exposed(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
+
+
+# --- Topics -----------------------------------------------------------------------------------------------------------
+
+TOPICS = """
+Kafka carries; PostgreSQL remembers. A message of ours only names a row, so an old one is never wrong and a forged one
+moves no money. Everything on a topic is there at least once.
+"""
+PARTITIONS = """
+The partition is not left to the client: it is the *logical partition* (0 to 255, the last byte of the payment's id)
+modulo the number of partitions. `KAFKA_PREFIX` stands before every name on the broker. Missing topics are created by
+whoever meets them. All of them:
+"""
+MESSAGES = "JSON. Readers ignore members that they do not know; new members have defaults."
+EVENTS = "CloudEvents 1.0 in binary mode. The value is the event as JSON; these are the headers of an event:"
+CONSUMERS = """
+A consumer recognises a duplicate by `ce_id`, and orders the events of one object by `ce_sequence`, which has no gap.
+"""
 
 
 def topics() -> str:
@@ -146,19 +184,17 @@ def topics() -> str:
     return page(
         "Topics",
         "streams/topics.py, codec.py and events.py",
-        "Kafka carries; PostgreSQL remembers. A message of ours only names a row, so an old one is never wrong and a forged"
-        " one moves no money. All are at least once.",
+        TOPICS,
         table(["topic", "key", "value", "read by"], _topics()),
-        f"The partition is not left to the client: it is the *logical partition* (0 to 255, the last byte of the payment's"
-        f" id) modulo the number of partitions. `KAFKA_PREFIX` stands before every name on the broker. Missing topics are"
-        f" created by whoever meets them; all of them: {codes(topic_names.every_topic())}.",
+        PARTITIONS,
+        codes(topic_names.every_topic()) + ".",
         "## Commands and callbacks",
-        "JSON. Readers ignore members that they do not know; new members have defaults.",
+        MESSAGES,
         table(["message", "member", "when it is there"], [*_members(Command), *_members(CallbackReceived)]),
         "## Events",
-        "CloudEvents 1.0 in binary mode. The value is the event as JSON; these are the headers of an event, as an example:",
+        EVENTS,
         table(["header", "value"], _headers()),
-        "Consumers take `ce_id` for duplicates, and `ce_sequence` (per `ce_subject`, without gaps) for order.",
+        CONSUMERS,
     )
 
 
@@ -181,8 +217,8 @@ def _headers() -> list[tuple[str, str]]:
         position=1,
         id=UUID("01a2104b-dc30-75de-948c-2538dfcfc8cb"),
         livemode=False,
-        root_id=UUID("01a2104b-dc30-75de-948c-2538dfcfc8cb"),
-        object_id=UUID("01a2104b-dc30-75de-948c-2538dfcfc8cb"),
+        root_id=UUID("01a2104b-dac7-7bc8-9ff4-8dd9aa7ccacb"),
+        object_id=UUID("01a2104b-dac7-7bc8-9ff4-8dd9aa7ccacb"),
         type="payment.succeeded",
         sequence=3,
         body=b"{}",

@@ -20,9 +20,9 @@ INTRODUCTION = """
 A payment is what the merchant sees. An operation is one attempt of one verb (charge, confirm, query, …) at one account;
 what is learned about an operation moves its payment.
 
-In the tables a cell is the new state. `–` is *stale*: late or a duplicate; it is counted and ignored. **refuse**
-contradicts what we believe: the state stays, the fact is recorded, and the payment goes to review. There is no default: a
-missing cell stops the program at import, and a test reaches every cell through the recorder on a real database.
+In the tables a cell is the new state. `·` is *stale*: late or a duplicate; it is logged and ignored. **refuse**
+contradicts what we believe: the state stays, the fact is recorded, and the payment goes to review. There is no default:
+a missing cell stops the program at import, and a test reaches every cell through the recorder on a real database.
 """
 UNKNOWN = """
 An outcome is *unknown* when the request may have been received and what came of it is not known: a time-out after the
@@ -54,7 +54,7 @@ def words(enum: type[StrEnum]) -> str:
 
 def grid(cells: Cells, rows: type[StrEnum], columns: type[StrEnum]) -> str:
     """A state table: a row for each state and a column for each fact."""
-    shown = {STALE: "–", REFUSE: "**refuse**"}
+    shown = {STALE: "·", REFUSE: "**refuse**"}
     lines = [[code(row), *(shown.get(cell := cells[row, fact], code(cell)) for fact in columns)] for row in rows]
     return table(["", *columns], lines)
 

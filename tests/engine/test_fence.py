@@ -24,7 +24,7 @@ TIMEOUT = Unknown(detail="timeout")
 DOUBTFUL = [Declined(code=DeclineCode.DECLINED), NotSent(detail="refused"), TIMEOUT, Ambiguous(detail="?"), Throttled()]
 
 
-# --- Claims -------------------------------------------------------------------------------------------------------------
+# --- Claims ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_claim_takes_a_lease(begin: Begin) -> None:
@@ -78,7 +78,7 @@ async def test_facts_about_nothing(begin: Begin, recorder: Recorder) -> None:
     assert (await there.story.operation())["state"] == "prepared"
 
 
-# --- Leases -------------------------------------------------------------------------------------------------------------
+# --- Leases ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_lease_that_ends_leaves_an_unknown(begin: Begin, later: Later) -> None:
@@ -116,7 +116,7 @@ async def test_a_worker_that_wakes_after_its_lease_is_still_heard(begin: Begin, 
     assert await tell.story.events() == ["created", "processing", "succeeded"]
 
 
-# --- The fence ------------------------------------------------------------------------------------------------------------
+# --- The fence ------------------------------------------------------------------------------------------------------
 
 
 async def sent_twice(begin: Begin, later: Later) -> Teller:

@@ -57,7 +57,7 @@ async def test_a_closed_charge_makes_room_for_another(pool: Pool, begin: Begin) 
         await another_charge(pool, tell.story, State.PREPARED)
 
 
-# --- Late and second successes ----------------------------------------------------------------------------------------
+# --- Late and second successes --------------------------------------------------------------------------------------
 
 
 async def _failed(tell: Teller) -> Status:
@@ -138,7 +138,7 @@ async def test_second_success_of_another_attempt(pool: Pool, begin: Begin) -> No
     assert await tell.story.review() == "second_success"
 
 
-# --- Contradictions ---------------------------------------------------------------------------------------------------
+# --- Contradictions -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", [DECLINED, Reversed()])
@@ -199,7 +199,7 @@ async def test_what_is_not_stated_is_not_compared(begin: Begin) -> None:
     assert await tell.story.review() is None
 
 
-# --- References -------------------------------------------------------------------------------------------------------
+# --- References -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_reference_that_another_operation_owns(begin: Begin) -> None:

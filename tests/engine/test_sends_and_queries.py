@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from gateway.payments.decisions import SENDS_MAX, THROTTLES_MAX
+from gateway.payments.decisions import JITTER, REASK_S, SENDS_MAX, THROTTLES_MAX
 from gateway.payments.model import State
-from providers.contract import Absent, NotSent, Outcome, Pending, Succeeded, Throttled, Unknown
+from gateway.payments.queries import SETTLED_INTERVAL_S
+from providers.contract import Absent, Declined, NotSent, Outcome, Pending, Succeeded, Throttled, Unknown
+from providers.declines import DeclineCode
 from providers.registry import PROVIDERS
 from tests.engine.conftest import Announced, Begin, Later
 from tests.engine.teller import Teller
@@ -25,7 +27,7 @@ async def seconds_until(tell: Teller, appointment: str) -> float:
     return (at - row["updated_at"]).total_seconds()
 
 
-# --- Sending again ------------------------------------------------------------------------------------------------------
+# --- Sending again --------------------------------------------------------------------------------------------------
 
 
 async def test_not_sent_three_times_is_given_up(begin: Begin) -> None:
@@ -67,14 +69,15 @@ async def test_an_unknown_is_asked_about_and_never_sent(begin: Begin, announced:
         await tell.performed(TIMEOUT)
         row = await tell.story.operation()
         assert (row["state"], row["next_publish_at"]) == ("unknown", None)
-        assert await seconds_until(tell, "next_query_at") == PROVIDERS[provider].queries.delays_s[0] * PACE
+        declared = PROVIDERS[provider].queries.delays_s[0] * PACE
+        assert declared <= await seconds_until(tell, "next_query_at") <= declared * (1 + JITTER)
         root = await tell.claim("worker/2")
         assert root is not None
         assert root.stale == ["operation unknown: claimed"]
         assert (await tell.status(), announced.operations) == ("processing", [])
 
 
-# --- Absence ------------------------------------------------------------------------------------------------------------
+# --- Absence --------------------------------------------------------------------------------------------------------
 
 
 async def test_absence_counts_only_after_the_declared_delay(begin: Begin, later: Later) -> None:
@@ -122,6 +125,40 @@ async def test_absent_three_times_is_given_up(begin: Begin, later: Later) -> Non
     assert (await tell.state(), await tell.status()) == (State.NOT_SENT, "failed")
 
 
+@pytest.mark.parametrize("first_word", [Absent(), TIMEOUT])
+async def test_what_was_closed_by_absence_is_asked_about_twice_more(
+    begin: Begin, later: Later, first_word: Outcome
+) -> None:
+    """Also where the first of these questions got no answer. What the second finds is a late success."""
+    tell = await begin()
+    await tell.story.force(sends=SENDS_MAX - 1)
+    await tell.performed(TIMEOUT)
+    later(1)
+    await tell.queried(Absent())
+    assert await tell.state() is State.NOT_SENT
+    assert await seconds_until(tell, "next_query_at") == REASK_S[0] * PACE
+    later(REASK_S[0] * PACE)
+    await tell.queried(first_word)
+    assert (await tell.story.operation())["next_query_at"] is not None, "the second question is forgotten"
+    later(REASK_S[1] * PACE)
+    await tell.queried(Succeeded())
+    assert await tell.story.events() == ["created", "processing", "failed", "succeeded", "review"]
+    assert await tell.story.review() == "late_success"
+
+
+async def test_asking_after_absence_ends(begin: Begin, later: Later) -> None:
+    tell = await begin()
+    await tell.story.force(sends=SENDS_MAX - 1)
+    await tell.performed(TIMEOUT)
+    later(1)
+    await tell.queried(Absent())
+    for delay in REASK_S:
+        later(delay * PACE)
+        await tell.queried(Absent())
+    assert (await tell.story.operation())["next_query_at"] is None
+    assert await tell.status() == "failed"
+
+
 async def test_absence_at_cpay_never_counts(begin: Begin, later: Later) -> None:
     tell = await begin(provider="cpay")
     await tell.performed(TIMEOUT)
@@ -148,7 +185,7 @@ async def test_absence_of_what_the_provider_had_acknowledged_proves_nothing(
     assert await tell.state() is before
 
 
-# --- Asking -------------------------------------------------------------------------------------------------------------
+# --- Asking ---------------------------------------------------------------------------------------------------------
 
 
 async def test_one_question_at_a_time_and_not_too_often(begin: Begin, later: Later) -> None:
@@ -161,7 +198,9 @@ async def test_one_question_at_a_time_and_not_too_often(begin: Begin, later: Lat
     await tell.ask()  # a moment later
     assert await tell.queries() == 1
     row = await tell.story.operation()
-    assert row["next_query_at"] - row["asked_at"] == timedelta(seconds=PROVIDERS["sandbox"].queries.min_interval_s * PACE)
+    assert row["next_query_at"] - row["asked_at"] == timedelta(
+        seconds=PROVIDERS["sandbox"].queries.min_interval_s * PACE
+    )
     later(1)
     await tell.ask()
     assert await tell.queries() == 2
@@ -193,12 +232,33 @@ async def test_asking_ends_with_a_person_not_with_a_failure(begin: Begin, later:
     assert await tell.story.events() == ["created", "processing", "review", "succeeded", "review_resolved"]
 
 
-async def test_a_settled_charge_is_not_asked_about(begin: Begin) -> None:
-    """The question was prepared before the outcome came: it is not put."""
+async def test_a_question_that_became_moot_is_not_put(begin: Begin, later: Later) -> None:
+    """It was prepared before the outcome came."""
     tell = await begin()
     await tell.performed(TIMEOUT)
     await tell.ask()
     query_id = await tell.live_query()
+    later(1)
     await tell.proof(Succeeded())
     await tell.claim("worker/query", operation_id=query_id)
     assert (await tell.story.operation("query"))["state"] == "not_sent"
+
+
+async def test_doubts_about_what_is_settled_are_put_once_a_minute(begin: Begin, later: Later) -> None:
+    """An unsigned callback about a failed payment: who knows? But callbacks may come in any number."""
+    tell = await begin(provider="cpay")
+    await tell.performed(Declined(code=DeclineCode.DECLINED))
+    later(1)
+    await tell.ask()
+    query_id = await tell.live_query()
+    await tell.claim("worker/query", operation_id=query_id)
+    assert (await tell.story.operation("query"))["state"] == "sent"
+    await tell.answer(Declined(code=DeclineCode.DECLINED), operation_id=query_id)
+    for _ in range(5):
+        later(SETTLED_INTERVAL_S * PACE / 6)
+        await tell.ask()
+    assert await tell.queries() == 1
+    later(SETTLED_INTERVAL_S * PACE)
+    await tell.queried(Succeeded())
+    assert await tell.queries() == 2
+    assert await tell.story.review() == "late_success"

@@ -19,8 +19,6 @@ from gateway.store.credentials import open_settings
 from providers.contract import Secret
 from providers.sandbox.spec import SandboxAccount
 
-pytestmark = pytest.mark.parts
-
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SEALER = Sealer(os.urandom(32))
 SETTINGS = SandboxAccount(api_key=Secret("canary-key"), webhook_secret=Secret("canary-secret"))

@@ -20,8 +20,6 @@ from gateway.store import engine, migrate
 from gateway.store.migrate import SchemaError
 from gateway.store.tables import Table
 
-pytestmark = pytest.mark.parts
-
 
 def on(database: str, work: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[object]]) -> object:
     """Run `work` with a connection of its own."""

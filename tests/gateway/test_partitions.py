@@ -13,8 +13,6 @@ import pytest
 from gateway import ids
 from gateway.store import partitions
 
-pytestmark = pytest.mark.parts
-
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 

@@ -21,8 +21,6 @@ from gateway.store.credentials import open_settings
 from providers.cpay.spec import CPayAccount
 from providers.sandbox.spec import SandboxAccount
 
-pytestmark = pytest.mark.parts
-
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 

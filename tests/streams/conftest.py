@@ -46,8 +46,9 @@ class OwnKafka:
         self._kafka.prepare(lambda line: None)
 
     def start(self) -> None:
-        """Start it, and do not wait until it answers."""
-        self._process = spawn(self._kafka.program())
+        """Start it unless it runs, and do not wait until it answers."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = spawn(self._kafka.program())
 
     def kill(self) -> None:
         """SIGKILL: what was acknowledged is in the page cache and survives."""

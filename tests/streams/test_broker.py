@@ -19,7 +19,7 @@ from streams.broker import Poison, Record, Subscription, create_broker, is_infra
 from streams.dead_letters import bury
 from streams.publisher import Message, Publisher
 from streams.watchdog import Watchdog
-from tests.streams.support import read_topic, send_raw, until
+from tests.streams.support import WAIT_S, read_topic, send_raw, until
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,8 @@ async def consuming(
 ) -> AsyncIterator[Subscription]:
     broker = create_broker(settings)
     subscription = subscribe(broker, settings, [TOPIC, OTHER], "executor", handle, bury=bury, die=die)
-    await consumers.start(broker, settings)
+    async with asyncio.timeout(WAIT_S):
+        await consumers.start(broker, settings)
     yield subscription
     await broker.stop()
 

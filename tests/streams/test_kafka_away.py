@@ -13,7 +13,7 @@ from streams.broker import Record, create_broker, subscribe
 from streams.publisher import Message, Publisher
 from streams.relay import republish
 from tests.streams.conftest import OwnKafka
-from tests.streams.support import check_relayed, read_topic, until, writers
+from tests.streams.support import WAIT_S, check_relayed, read_topic, until, writers
 from tests.streams.test_relay import all_published, relaying
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("own-kafka")]
@@ -73,9 +73,11 @@ async def test_a_wiped_kafka_is_filled_again(
         await asyncio.sleep(0.2)
         return number in handled
 
+    own_kafka.start()
     broker = create_broker(settings)
     subscribe(broker, settings, [TOPIC], "executor", handle, bury=bury)
-    await consumers.start(broker, settings)
+    async with asyncio.timeout(WAIT_S):
+        await consumers.start(broker, settings)
     async with relaying(pool, publisher):
         async with writers(pool, at_once=6):
             await until(lambda: handles(1))
