@@ -46,7 +46,7 @@ _armed: _Armed | None = None
 
 def arm(environment: Literal["development", "production"]) -> None:
     """Read CRASH_AT, once per process. Raises `SettingsError` in production, and when it names no point."""
-    global _armed  # noqa: PLW0603 - one process, one death
+    global _armed
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return

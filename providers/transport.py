@@ -119,7 +119,8 @@ class Caller:
         """Perform a flow within `deadline_s` seconds, logins included, and answer its outcome.
 
         `before_send` is called once, after connecting and before the first byte; it may raise `LeaseTooShort`.
-        `after_send` is called whenever a whole request has left. Nothing is raised but cancellation from outside: then the operation must be taken for Unknown.
+        `after_send` is called whenever a whole request has left. Nothing is raised but cancellation from outside: then
+        the operation must be taken for Unknown.
         """
         progress = _Progress(before_send, after_send)
         try:

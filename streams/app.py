@@ -29,6 +29,7 @@ from streams.announcements import Announcements
 from streams.broker import Record, create_broker, subscribe
 from streams.callbacks import CallbackConsumer
 from streams.executor import Executor
+from streams.lag import Lag
 from streams.publisher import Publisher
 from streams.relay import Relay
 from streams.sweeper import Sweeper
@@ -86,7 +87,16 @@ class Worker:
         if "relay" in self._roles:
             self._work(stack, "relay", Relay(pool, publisher, owner=self._name).run())
         if "sweeper" in self._roles:
-            sweeper = Sweeper(settings=settings, pool=pool, clock=clock, recorder=recorder, announcements=announcements)
+            lag = Lag(settings)
+            self._work(stack, "lag", lag.run())
+            sweeper = Sweeper(
+                settings=settings,
+                pool=pool,
+                clock=clock,
+                recorder=recorder,
+                announcements=announcements,
+                behind=lambda: lag.behind,
+            )
             self._work(stack, "sweeper", sweeper.run())
         await self._consume(stack, pool, clock, recorder, publisher)
 

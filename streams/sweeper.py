@@ -34,7 +34,8 @@ _BACKOFF: Final = (
 
 UNPUBLISHED: Final = f"""
 with due as (
-    select lp, id from operations where next_publish_at <= now() and state in ('prepared', 'unknown')
+    select lp, id from operations
+     where next_publish_at <= now() and state in ('prepared', 'unknown') and provider <> all($1::text[])
      order by next_publish_at limit {BATCH} for update skip locked)
 update operations o set publishes = publishes + 1, next_publish_at = now() + {_BACKOFF}
   from due where o.lp = due.lp and o.id = due.id returning o.*
@@ -75,9 +76,17 @@ class Sweeper:
     """Runs its rounds until cancelled. `swept` tells what the last round of each chore found."""
 
     def __init__(
-        self, *, settings: Settings, pool: Pool, clock: Clock, recorder: Recorder, announcements: Announcements
+        self,
+        *,
+        settings: Settings,
+        pool: Pool,
+        clock: Clock,
+        recorder: Recorder,
+        announcements: Announcements,
+        behind: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._pool, self._clock, self._recorder, self._announcements = pool, clock, recorder, announcements
+        self._behind = behind  # the providers whose commands pile up already
         self._round_s = min(ROUND_S, ROUND_S * settings.pace * 2)
         self._partitions_due = 0.0
         self.swept: dict[str, int] = {}
@@ -109,15 +118,15 @@ class Sweeper:
             log.info("sweeper.swept", chore=name, rows=self.swept[name])
         return self.swept[name]
 
-    async def _fetch(self, sql: str) -> list[asyncpg.Record]:
+    async def _fetch(self, sql: str, *parameters: object) -> list[asyncpg.Record]:
         async with self._pool.acquire() as connection:
-            found = await connection.fetch(sql)
+            found = await connection.fetch(sql, *parameters)
         if found:
             crash_point("sweep_mid")
         return found
 
     async def _publish_operations(self) -> int:
-        operations = [read_operation(row) for row in await self._fetch(UNPUBLISHED)]
+        operations = [read_operation(row) for row in await self._fetch(UNPUBLISHED, list(self._behind()))]
         taken = [self._announcements.send(operation) for operation in operations]
         return len(operations) if all(taken) else 0
 

@@ -67,9 +67,7 @@ async def flusher(
             await made.execute(setup)
         return made
 
-    batcher: PATIENCE_S = 20.0  # after this a test fails: a lane has died
-
-Flusher = Batcher(write, connection, name="accept", **options)
+    batcher: Flusher = Batcher(write, connection, name="accept", **options)
     try:
         yield batcher
     finally:

@@ -4,7 +4,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -23,13 +24,11 @@ from gateway.store import payments as reading
 from gateway.store.accept import Accepted, NewPayment, accept
 from gateway.store.batcher import BATCH_MAX, FateUnknown, QueueFull, RawConnection
 from gateway.store.database import Pool
-from tests.accept.flushers import Flusher, Tenant, accepted, flusher, submit_all
+from tests.accept.flushers import PATIENCE_S, Flusher, Tenant, accepted, flusher, submit_all
 from tests.support.proxy import proxy
 
-TERMINATE = (
-    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and {which}"
-    " and pid <> pg_backend_pid() and query ilike '%idempotency_keys%'"
-)
+ACCEPTING = """from pg_stat_activity where datname = current_database() and application_name = 'mypay'
+    and pid <> pg_backend_pid() and query ilike '%insert into idempotency_keys%'"""
 
 
 # --- One payment per key ----------------------------------------------------------------------------------------------
@@ -38,23 +37,54 @@ TERMINATE = (
 async def test_two_flushers_on_the_same_keys_in_opposite_orders(
     settings: Settings, pool: Pool, tenant: Tenant
 ) -> None:
+    """A third transaction holds the middle key until both have come as far as they can: unordered, they deadlock."""
+    failed: list[asyncpg.PostgresError] = []
+
+    async def write(connection: RawConnection, batch: Sequence[NewPayment]) -> Sequence[Accepted | Exception]:
+        try:
+            return await accept(connection, batch)
+        except asyncpg.PostgresError as error:
+            failed.append(error)
+            raise
+
     pairs: list[tuple[Accepted, Accepted]] = []
-    async with flusher(settings) as one, flusher(settings) as other:
-        for turn in range(12):
+    async with flusher(settings, write) as one, flusher(settings, write) as other:
+        for turn in range(4):
             keys = [f"{turn}-{number}" for number in range(BATCH_MAX)]
             first = [tenant.wants(key, amount=100, fingerprint=b"1" * 32) for key in keys]
             second = [tenant.wants(key, amount=200, fingerprint=b"2" * 32) for key in keys]
-            forwards, backwards = await asyncio.gather(submit_all(one, first), submit_all(other, second[::-1]))
+            async with held(pool, tenant.wants(keys[BATCH_MAX // 2])):
+                answers = [asyncio.create_task(submit_all(*each)) for each in ((one, first), (other, second[::-1]))]
+                await until_blocked(pool, 2)
+            forwards, backwards = await asyncio.gather(*answers)
             pairs += zip(accepted(forwards), accepted(backwards)[::-1], strict=True)
+    assert not failed
     for mine, yours in pairs:
         assert mine.payment.id == yours.payment.id
         assert (mine.fingerprint, mine.content) == (yours.fingerprint, yours.content)
         assert {mine.fresh, yours.fresh} == {True, False}
         assert mine.fingerprint[:1] == {100: b"1", 200: b"2"}[mine.payment.amount]
-    assert len({mine.fresh for mine, _ in pairs}) == 2, "one was always first: they never met"
     assert set(await tenant.payments()) == {mine.payment.id for mine, _ in pairs}
-    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
-    assert await pool.fetchval(deadlocks) == 0
+
+
+@asynccontextmanager
+async def held(pool: Pool, wanted: NewPayment) -> AsyncIterator[None]:
+    """While the block runs, a transaction that is then rolled back holds this key: whoever wants it must wait."""
+    async with pool.acquire() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await accept(blocker, [wanted])
+        try:
+            yield
+        finally:
+            await transaction.rollback()
+
+
+async def until_blocked(pool: Pool, count: int) -> None:
+    """Wait until so many accept statements wait for a lock."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await pool.fetchval(f"select count(*) {ACCEPTING} and wait_event_type = 'Lock'") < count:
+            await asyncio.sleep(0.01)
 
 
 async def test_equal_keys_in_one_batch(settings: Settings, tenant: Tenant) -> None:
@@ -106,31 +136,31 @@ async def test_replies_lost_at_random_lose_and_double_nothing(settings: Settings
 async def test_a_connection_is_killed_while_its_statement_waits(
     settings: Settings, pool: Pool, tenant: Tenant
 ) -> None:
-    held, free = tenant.wants("held"), tenant.wants("free")
-    async with flusher(settings, lanes=1) as batcher, pool.acquire() as blocker:
-        transaction = blocker.transaction()
-        await transaction.start()
-        await accept(blocker, [tenant.wants("held")])  # not committed: whoever wants this key must wait
-        answers = asyncio.create_task(submit_all(batcher, [held, free]))
-        while await pool.fetchval(TERMINATE.format(which="wait_event_type = 'Lock'")) is None:
-            await asyncio.sleep(0.01)
-        await transaction.rollback()
+    wanted = [tenant.wants("held"), tenant.wants("free")]
+    async with flusher(settings, lanes=1) as batcher:
+        async with held(pool, tenant.wants("held")):
+            answers = asyncio.create_task(submit_all(batcher, wanted))
+            await until_blocked(pool, 1)
+            await pool.execute(f"select pg_terminate_backend(pid) {ACCEPTING} and wait_event_type = 'Lock'")
         assert [answer.fresh for answer in accepted(await answers)] == [True, True]
-    assert set(await tenant.payments()) == {held.payment.id, free.payment.id}
+    assert set(await tenant.payments()) == {new.payment.id for new in wanted}
 
 
 async def test_connections_are_killed_again_and_again(settings: Settings, pool: Pool, tenant: Tenant) -> None:
+    killed: list[int] = []
+
     async def kill() -> None:
         while True:
-            await pool.execute(TERMINATE.format(which="application_name = 'mypay'"))
+            killed.append(len(await pool.fetch(f"select pg_terminate_backend(pid) {ACCEPTING}")))
             await asyncio.sleep(0.03)
 
     killer = asyncio.create_task(kill())
-    wanted = [tenant.wants(f"key-{number}") for number in range(2000)]
+    wanted = [tenant.wants(f"key-{number}") for number in range(1500)]
     async with flusher(settings) as batcher:
         for start in range(0, len(wanted), 100):
             assert all(each.fresh for each in accepted(await submit_all(batcher, wanted[start : start + 100])))
     killer.cancel()
+    assert sum(killed) > 3
     assert set(await tenant.payments()) == {new.payment.id for new in wanted}
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.docs import providers_page, reference_pages, states_page
+from tests.docs import cli_page, providers_page, reference_pages, states_page
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "states.md": states_page.states,
     "reference/api.md": reference_pages.api,
+    "reference/cli.md": cli_page.cli,
     "reference/errors.md": reference_pages.errors,
     "reference/metrics.md": reference_pages.metrics,
     "reference/providers.md": providers_page.providers,

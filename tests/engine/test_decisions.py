@@ -7,7 +7,7 @@ import pytest
 
 from gateway.payments import decisions
 from gateway.payments.decisions import AFTER_UNKNOWN, REASK_S, Next, after_unknown
-from gateway.payments.model import Operation, State
+from gateway.payments.model import Operation
 from providers.contract import QuerySchedule, Uncertainty, Verb
 from providers.registry import PROVIDERS
 from tests.support.payments import new_payment
@@ -110,13 +110,3 @@ def test_no_provider_of_ours_permits_a_blind_second_send(name: str) -> None:
     for verb, spec in PROVIDERS[name].verbs.items():
         if verb is not Verb.QUERY and spec.uncertainty.idempotency == "none":
             assert after_unknown(spec.uncertainty, SENT, SENT) is not Next.RESEND
-
-
-def test_the_state_of_the_operation_is_not_asked() -> None:
-    """The table is over declarations alone: states are the state tables' matter."""
-    uncertainty = Uncertainty(idempotency="none", lookup="authoritative", absence_after_s=1)
-    asked_at = SENT + timedelta(seconds=5)
-    verdicts = {
-        decisions.absence_is_proof(uncertainty, operation(state=s, answered_at=SENT), asked_at, 1.0) for s in State
-    }
-    assert verdicts == {True}

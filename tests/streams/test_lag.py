@@ -1,0 +1,83 @@
+"""The lag of the executors' group, on a real broker; and that the sweeper leaves a provider alone that is behind."""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer
+
+from gateway.clock import Clock
+from gateway.settings import Settings
+from gateway.store.database import create_pool
+from gateway.usecases.record_outcome import Recorder
+from streams import topics
+from streams.announcements import Announcements
+from streams.lag import GROUP, Lag
+from streams.publisher import Message, Publisher
+from streams.sweeper import Sweeper
+from tests.support.payments import Story
+
+
+async def _until(condition, limit_s: float = 15.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def test_who_is_behind(settings: Settings) -> None:
+    await topics.create_topics(settings)
+    publisher, lag = Publisher(settings), Lag(settings, lag_max=50, every_s=0.1)
+    await publisher.start()
+    watch = asyncio.create_task(lag.run())
+    topic = topics.commands("sandbox")
+    sent = await publisher.publish_in_order([Message(topic=topic, lp=n, key=b"k", value=b"{}") for n in range(100)])
+    assert sent == 100
+    await _until(lambda: lag.behind == {"sandbox"})
+    consumer = AIOKafkaConsumer(
+        topics.physical(settings, topic),
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        group_id=topics.physical(settings, GROUP),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    seen = 0
+    while seen < 100:
+        seen += sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
+    await consumer.commit()
+    await consumer.stop()
+    await _until(lambda: not lag.behind)
+    watch.cancel()
+    await publisher.stop()
+
+
+async def test_a_provider_that_is_behind_gets_nothing_again(settings: Settings) -> None:
+    async with await create_pool(settings, size=4) as pool:
+        await Story.begin(pool, "late")
+        await pool.execute("update operations set next_publish_at = now() - interval '1 minute'")
+        publisher = Publisher(settings)  # never started: what is offered stays queued
+        announcements = Announcements(publisher)
+        recorder = Recorder(settings, Clock(), announcements, _nobody())
+        behind: set[str] = {"sandbox"}
+        sweeper = Sweeper(
+            settings=settings,
+            pool=pool,
+            clock=Clock(),
+            recorder=recorder,
+            announcements=announcements,
+            behind=lambda: frozenset(behind),
+        )
+        rounds = asyncio.create_task(sweeper.run())
+        await _until(lambda: "partitions" in sweeper.swept)
+        assert publisher.queued == 0
+        behind.clear()
+        await _until(lambda: publisher.queued == 1)
+        rounds.cancel()
+        await recorder.close()
+        await publisher.stop(limit_s=0.1)
+
+
+def _nobody():
+    class Nobody:
+        def wake(self, payment_id, waiter):
+            raise AssertionError("nobody waits here")
+
+    return Nobody()
