@@ -1,18 +1,21 @@
 """Masking: what may be shown of an exchange with a provider.
 
 Secrets are masked by value and by header name, card numbers (PAN) by their check digit, whatever field they are in.
+What a provider says is also made fit to be stored: no U+0000, which no database takes, and not without end.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
-from providers.contract import Secret
+from providers.contract import Notice, Outcome, Secret
 
 MASK: Final = "***"
+WORDS_LENGTH: Final = 500  # of a provider's message, which every event repeats
+NAME_LENGTH: Final = 255  # of a provider's name for an operation
 
 _SENSITIVE: Final = re.compile(r"auth|cookie|key|token|secret|signature|password|credential|otp", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"(?<!\d)[2-6](?:[ -]?\d){12,18}(?!\d)", re.ASCII)  # PANs begin with 2 to 6: ISO/IEC 7812
@@ -33,6 +36,36 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # a secret may be part of another
         text = text.replace(secret, MASK)
     return _DIGITS.sub(_mask_card, text)
+
+
+def presentable(outcome: Outcome, secrets: Iterable[str] = ()) -> Outcome:
+    """The outcome with the provider's words masked and cut; a name that cannot be kept whole is as good as none."""
+    known = asdict(outcome)
+    changes = {name: _words(known[name], secrets) for name in _WORDS if known.get(name)}
+    if known.get("provider_reference") and not _is_name(known["provider_reference"]):
+        changes["provider_reference"] = None
+    return replace(outcome, **changes) if changes else outcome
+
+
+def presentable_notice(notice: Notice, secrets: Iterable[str] = ()) -> Notice:
+    """The notice with its outcome presentable, and without names that cannot be kept whole."""
+    names = {"provider_reference": notice.provider_reference, "event_id": notice.event_id}
+    kept = {field: name if name and _is_name(name) else None for field, name in names.items()}
+    return replace(notice, outcome=presentable(notice.outcome, secrets), **kept)
+
+
+_WORDS: Final = ("provider_code", "provider_message", "detail", "action")
+
+
+def _words(said: Any, secrets: Iterable[str]) -> Any:
+    if isinstance(said, Struct):  # a next action: its texts are the provider's as well
+        texts = {name: value.replace("\x00", "") for name, value in asdict(said).items()}
+        return replace(said, **texts)
+    return mask_text(said.replace("\x00", ""), secrets)[:WORDS_LENGTH]
+
+
+def _is_name(text: str) -> bool:
+    return "\x00" not in text and len(text) <= NAME_LENGTH
 
 
 def _mask_card(found: re.Match[str]) -> str:

@@ -28,6 +28,7 @@ from gateway.usecases.brief import brief
 from gateway.usecases.record_outcome import Recorder
 from providers.contract import ConfigurationMissing, Declined, Outcome, ProviderSpec
 from providers.declines import DeclineCode
+from providers.redaction import presentable, secrets_of
 from providers.registry import PROVIDERS
 from providers.transport import Caller, LeaseTooShort
 from streams import topics
@@ -189,12 +190,13 @@ class Executor:
                 code=DeclineCode.CONFIGURATION, provider_message="The account's credentials cannot be used."
             )
         flow = root.spec.verbs[operation.verb].flow(order, settings)
-        return await caller.call(
+        outcome = await caller.call(
             flow,
             deadline_s=deadline_s,
             before_send=check_lease,
             after_send=lambda: crash_point("http_after_send"),
         )
+        return presentable(outcome, secrets_of(settings))
 
     async def _caller(self, operation: Operation) -> Caller:
         """The HTTP client of this version of the account's settings."""

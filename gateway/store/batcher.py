@@ -22,6 +22,7 @@ R = TypeVar("R")
 
 BATCH_MAX: Final = 256
 RECONNECT_MAX_S: Final = 1.0
+UNIQUE_VIOLATION: Final = "23505"
 
 RawConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Write: TypeAlias = Callable[[RawConnection, Sequence[T]], Awaitable[Sequence[R | Exception]]]
@@ -61,7 +62,7 @@ class Batcher(Generic[T, R]):
     """A bounded queue and a few lanes, each with a connection of its own.
 
     `write(connection, values)` does one transaction and returns one result (or exception) per value. On SQLSTATE
-    class 22 or 23 the batch is split, so that a bad value fails alone; on a lost connection it is re-run.
+    class 22, 23 or 54 the batch is split, so that a bad value fails alone; on a lost connection it is re-run.
     `patience_s`: how long `submit` waits for an answer; None: until there is one.
     """
 
@@ -168,7 +169,7 @@ class Batcher(Generic[T, R]):
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
             delay = min(delay * 2, RECONNECT_MAX_S)
 
-    async def _attempt(self, connection: RawConnection, batch: list[_Item[T, R]]) -> None:
+    async def _attempt(self, connection: RawConnection, batch: list[_Item[T, R]], *, again: bool = False) -> None:
         if not batch:
             return
         now = time.perf_counter()
@@ -179,15 +180,18 @@ class Batcher(Generic[T, R]):
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "")[:2] not in DATA_ERRORS:
                 raise
-            await self._split(connection, batch, error)
+            await self._split(connection, batch, error, again=again)
         else:
             for item, result in zip(batch, results, strict=True):
                 item.settle(result)
 
-    async def _split(self, connection: RawConnection, batch: list[_Item[T, R]], error: asyncpg.PostgresError) -> None:
-        if len(batch) == 1:
+    async def _split(
+        self, connection: RawConnection, batch: list[_Item[T, R]], error: asyncpg.PostgresError, *, again: bool
+    ) -> None:
+        """Write each alone. One that was beaten to a unique key is tried once more: now it can see who has it."""
+        if len(batch) == 1 and (again or error.sqlstate != UNIQUE_VIOLATION):
             batch[0].settle(error)
             return
         log.warning("batch.split", batch=self._name, size=len(batch), sqlstate=error.sqlstate)
         for item in batch:
-            await self._attempt(connection, [item])
+            await self._attempt(connection, [item], again=len(batch) == 1)

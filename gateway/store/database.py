@@ -16,7 +16,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 CLOCK_EVERY_S: Final = 30.0
 
 # SQLSTATE classes and codes, and what they ask of whoever sent the statement.
-DATA_ERRORS: Final = ("22", "23")  # this row is bad
+DATA_ERRORS: Final = ("22", "23", "54")  # this row is bad: its values, a constraint, or their size
 TRY_AGAIN: Final = ("40001", "40P01", "55P03", "57014")  # serialisation, deadlock, lock or statement time-out
 _SERVER: Final = {
     "application_name": "mypay",

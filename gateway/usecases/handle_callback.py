@@ -21,6 +21,7 @@ from gateway.store.database import Pool
 from gateway.store.vault import Vault
 from gateway.usecases.record_outcome import Recorder
 from providers.contract import CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid
+from providers.redaction import presentable_notice, secrets_of
 from providers.registry import PROVIDERS
 
 PARKED_AGAIN: Final = timedelta(seconds=30)
@@ -54,11 +55,13 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
         return await self._apply_all(callback, notices, signed=spec.verify is not None)
 
     async def _notices(self, callback: StoredCallback, spec: CallbackSpec) -> list[Notice]:
+        account = await self.vault.account(callback.account_id)
+        # Secrets rotate: the newest version verifies; operations keep the version they were sent with.
+        settings = await self.vault.settings(account.id, account.settings_version)
         if spec.verify is not None:
-            account = await self.vault.account(callback.account_id)
-            # Secrets rotate: the newest version verifies; operations keep the version they were sent with.
-            spec.verify(callback.request, await self.vault.settings(account.id, account.settings_version))
-        return spec.parse(callback.request)
+            spec.verify(callback.request, settings)
+        secrets = secrets_of(settings)
+        return [presentable_notice(notice, secrets) for notice in spec.parse(callback.request)]
 
     async def _apply_all(self, callback: StoredCallback, notices: list[Notice], *, signed: bool) -> str:
         results = []

@@ -7,7 +7,7 @@ batch whose commit was not confirmed is simply run again.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import structlog
@@ -17,12 +17,14 @@ from gateway.clock import Clock
 from gateway.crash_points import crash_point
 from gateway.metrics import METRICS
 from gateway.payments.facts import Claim, Fact
-from gateway.payments.model import Operation, Root
+from gateway.payments.model import Operation, Root, Status
 from gateway.payments.transitions import fold
 from gateway.settings import Settings
 from gateway.store import roots as store
 from gateway.store.batcher import Batcher, RawConnection
 from gateway.store.database import connect
+
+UNDER_WAY: Final = frozenset({Status.PENDING, Status.PROCESSING})  # nobody waits for these
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +96,7 @@ class Recorder:
             waiter = waiters.get(key)
             for operation in root.created:
                 self._commands.send(operation, waiter)
-            if waiter is not None and root.payment_touched:
+            if waiter is not None and root.payment.status not in UNDER_WAY:
                 self._wakeups.wake(key, waiter)
             _count(root)
 

@@ -8,6 +8,8 @@ import structlog
 from gateway.settings import Settings
 from gateway.store.database import Pool, create_pool
 from tests.accept.flushers import Tenant
+from tests.accept.twins import Merchant, Twins
+from tests.accept.twins import twins as running_twins
 from tests.support.parts import Parts, fresh_database, installation_settings
 
 
@@ -35,3 +37,16 @@ def quiet() -> Iterator[None]:
 def tenant(pool: Pool) -> Tenant:
     """A merchant of this test alone."""
     return Tenant(pool)
+
+
+@pytest.fixture(scope="session")
+def twins(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+    """Two API processes on one database."""
+    with running_twins(parts, tmp_path_factory.mktemp("twins")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def merchant(twins: Twins) -> Merchant:
+    """A merchant of this test alone."""
+    return twins.new_merchant()

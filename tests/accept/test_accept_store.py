@@ -28,7 +28,7 @@ from tests.accept.flushers import PATIENCE_S, Flusher, Tenant, accepted, flusher
 from tests.support.proxy import proxy
 
 ACCEPTING = """from pg_stat_activity where datname = current_database() and application_name = 'mypay'
-    and pid <> pg_backend_pid() and query ilike '%insert into idempotency_keys%'"""
+    and pid <> pg_backend_pid() and query like '%insert into idempotency_keys%' and query not like '%pg_stat_activity%'"""
 
 
 # --- One payment per key ----------------------------------------------------------------------------------------------

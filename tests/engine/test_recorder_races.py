@@ -81,21 +81,30 @@ async def test_one_of_many_claims_wins(begin: Begin, pair: tuple[Recorder, Recor
 
 
 async def test_overlapping_batches_do_not_deadlock(pool: Pool, begin: Begin, pair: tuple[Recorder, Recorder]) -> None:
-    tells = await begin_many(begin, 60)
+    tells = await begin_many(begin, 600)  # enough for the planner to look each payment up, in the order it is given
+    await pool.execute("analyze payments, operations")
     with capture_logs() as logs:
         for _ in range(15):
-            facts: list[Fact] = [Ask(payment_id=tell.payment_id, operation_id=tell.operation_id) for tell in tells]
-            facts += [claim(tell, f"worker/{n}") for n, tell in enumerate(tells)]
-            facts += [answer(tell, Pending()) for tell in tells]
-            both = [(recorder, fact) for recorder in pair for fact in facts]
-            random.shuffle(both)
-            await asyncio.gather(*(recorder.record(fact) for recorder, fact in both))
+            await asyncio.gather(*(recorder.record(fact) for recorder in pair for fact in some_facts(tells)))
     assert [entry for entry in logs if entry["event"].startswith("batch.")] == []
     for tell in tells:
-        assert await tell.story.events() == ["created", "processing"]
+        assert await tell.story.events() in (["created"], ["created", "processing"])
 
 
-# --- References that two payments bring ---------------------------------------------------------------------------------
+def some_facts(tells: list[Teller]) -> list[Fact]:
+    """What may be known about some of these payments, in any order."""
+    facts: list[Fact] = []
+    for n, tell in enumerate(random.sample(tells, 120)):
+        facts += [
+            Ask(payment_id=tell.payment_id, operation_id=tell.operation_id),
+            claim(tell, f"worker/{n}"),
+            answer(tell, Pending()),
+        ]
+    random.shuffle(facts)
+    return facts
+
+
+# --- References that two payments bring -----------------------------------------------------------------------------
 
 
 async def one_owns(tells: list[Teller]) -> None:
@@ -135,7 +144,23 @@ async def test_two_processes_bring_the_same_reference(begin: Begin, pair: tuple[
         await one_owns(tells)
 
 
-# --- Bad neighbours -----------------------------------------------------------------------------------------------------
+async def test_a_name_that_no_index_takes_fails_alone(begin: Begin, pair: tuple[Recorder, Recorder]) -> None:
+    """Callers cut names; should one not, its neighbours are none the worse."""
+    tells = await begin_many(begin, 10)
+    await asyncio.gather(*(tell.claim() for tell in tells))
+    names = [*(f"short-{n}" for n in range(9)), random.randbytes(5_000).hex()]
+    results = await asyncio.gather(
+        *(
+            pair[1].record(answer(tell, Succeeded(provider_reference=name)))
+            for tell, name in zip(tells, names, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, Exception) for result in results] == [False] * 9 + [True]
+    assert [await tell.status() for tell in tells] == ["succeeded"] * 9 + ["processing"]
+
+
+# --- Bad neighbours -------------------------------------------------------------------------------------------------
 
 
 async def test_a_defect_in_one_payment_does_not_undo_the_others(
@@ -150,7 +175,8 @@ async def test_a_defect_in_one_payment_does_not_undo_the_others(
     )
     assert [tells[n] for n, result in enumerate(results) if isinstance(result, KeyError)] == [broken]
     states = await pool.fetch(
-        "select state, count(*) from operations where payment_id = any($1) group by 1", _ids(tells)
+        "select state, count(*) from operations where payment_id = any($1) group by 1",
+        [tell.payment_id for tell in tells],
     )
     assert {row["state"]: row["count"] for row in states} == {"unknown": 19, "sent": 1}
 
@@ -182,22 +208,15 @@ async def test_facts_about_unknown_payments_are_nothing(begin: Begin, pair: tupl
     assert [root is None for root in roots] == [False, True, True]
 
 
-# --- Evidence -----------------------------------------------------------------------------------------------------------
+# --- Evidence -------------------------------------------------------------------------------------------------------
 
 
-async def test_evidence_can_be_read_back_and_shows_no_card(begin: Begin, pool: Pool) -> None:
+async def test_evidence_can_be_read_back(begin: Begin) -> None:
+    said = Declined(code=DeclineCode.DECLINED, provider_code="05", provider_message="No")
     tell = await begin()
-    words = "card 4242 4242 4242 4242 refused"
-    said = Declined(code=DeclineCode.DECLINED, provider_code="05", provider_message=words)
     await tell.performed(said)
-    row = await tell.story.operation()
-    evidence = msgspec.json.decode(row["evidence"], type=Evidence)
-    assert (evidence.source, type(evidence.outcome)) == ("answer", Declined)
-    bodies = await pool.fetch("select body from events where object_id = $1", tell.payment_id)
-    stored = [row["evidence"], (await tell.story.payment())["failure"], *(each["body"] for each in bodies)]
-    for each in stored:
-        assert b"4242 4242" not in each
-    assert any(b"***4242 refused" in each for each in stored)
+    evidence = msgspec.json.decode((await tell.story.operation())["evidence"], type=Evidence)
+    assert (evidence.source, evidence.outcome) == ("answer", said)
 
 
 async def test_every_state_and_status_is_known_to_the_database(pool: Pool, begin: Begin) -> None:

@@ -1,0 +1,268 @@
+"""Two API processes on one database and no worker, so that what is accepted stays pending; and merchants to use them.
+
+A session's tests share them, each as a merchant of its own.
+"""
+
+import asyncio
+import json
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from gateway import ids
+from gateway.processes import Program, free_port
+from gateway.sealing import Sealer
+from gateway.settings import Settings
+from gateway.store import engine
+from gateway.store.accounts import Configuration
+from providers.contract import Secret
+from providers.cpay.spec import CPayAccount
+from providers.sandbox.spec import SandboxAccount
+from tests.http.wire import Answer, Wire, request
+from tests.support.installation import Handle, installation
+from tests.support.parts import Parts
+
+BODY: dict[str, Any] = {
+    "amount": 15000,
+    "currency": "LSL",
+    "method": {"type": "mobile_money", "phone": "+26658123456"},
+}
+TABLES = ("idempotency_keys", "payments", "operations", "events")
+START_TIMEOUT_S = 30
+
+
+class Merchant(Struct, kw_only=True):
+    """A tenant with a key and accounts in each mode; `accounts` are the test accounts' public ids, by provider."""
+
+    id: UUID
+    test_key: str
+    live_key: str
+    accounts: dict[str, str]
+    live_account: str
+
+
+class Database:
+    """The twins' database, for tests that are not async."""
+
+    def __init__(self, uri: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._connection = self._loop.run_until_complete(asyncpg.connect(uri))
+
+    def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of a statement."""
+        rows: list[asyncpg.Record] = self._loop.run_until_complete(self._connection.fetch(sql, *arguments))
+        return rows
+
+    def written(self, merchant: Merchant) -> dict[str, int]:
+        """How many rows of each table belong to the merchant."""
+        counts = ", ".join(f"(select count(*) from {table} where merchant_id = $1) as {table}" for table in TABLES)
+        (row,) = self.fetch(f"select {counts}", merchant.id)
+        return dict(row)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._loop.run_until_complete(self._connection.close())
+        self._loop.close()
+
+
+class Api(Wire):
+    """One of the processes, asked by a merchant."""
+
+    def __init__(self, port: int, pid: int, credential: str) -> None:
+        super().__init__(port, pid)
+        self.credential = credential
+
+    def bytes_of(self, method: str, path: str, body: Any = b"", *, key: str | None = None, **more: str) -> bytes:
+        """A request; `more` are further headers, their names with `_` for `-`."""
+        content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        headers = [("Authorization", f"Bearer {self.credential}")]
+        headers += [("Content-Type", "application/json")] if content else []
+        headers += [("Idempotency-Key", key)] if key is not None else []
+        headers += [(name.replace("_", "-"), value) for name, value in more.items()]
+        return request(method, path, content, headers)
+
+    def get(self, path: str, **more: str) -> Answer:
+        """GET."""
+        return self.raw(self.bytes_of("GET", path, **more))
+
+    def pay(self, key: str | None = None, body: Any = None, **more: str) -> Answer:
+        """POST /v1/payments; without a body a good one, without a key a new one."""
+        return self.raw(self.payment(key, body, **more))
+
+    def payment(self, key: str | None = None, body: Any = None, **more: str) -> bytes:
+        """The bytes of `pay`."""
+        return self.bytes_of("POST", "/v1/payments", body or BODY, key=key or uuid.uuid4().hex, **more)
+
+
+class Twins:
+    """The processes. `first(merchant)` and `second(merchant)` are clients of one each."""
+
+    def __init__(self, settings: Settings, handles: Sequence[Handle], ports: Sequence[int], database: Database) -> None:
+        self.settings, self.handles, self.ports, self.database = settings, handles, ports, database
+
+    def first(self, merchant: Merchant, *, live: bool = False) -> Api:
+        """The merchant at the first process."""
+        return self._at(0, merchant, live)
+
+    def second(self, merchant: Merchant, *, live: bool = False) -> Api:
+        """The merchant at the second process."""
+        return self._at(1, merchant, live)
+
+    def both(self, merchant: Merchant) -> tuple[Api, Api]:
+        """The merchant at either process."""
+        return self.first(merchant), self.second(merchant)
+
+    def _at(self, number: int, merchant: Merchant, live: bool) -> Api:
+        key = merchant.live_key if live else merchant.test_key
+        return Api(self.ports[number], self.handles[number].process.pid, key)
+
+    def new_merchant(self) -> Merchant:
+        """A merchant with keys and accounts."""
+        return self.configure(_new_merchant)
+
+    def new_account(self, merchant: Merchant, *, provider: str = "sandbox", priority: int = 100) -> str:
+        """One more test account; its public id."""
+
+        async def make(configuration: Configuration) -> str:
+            made = await configuration.create_account(
+                merchant.id, provider, False, ACCOUNTS[provider], priority=priority
+            )
+            return ids.show(ids.ACCOUNT, made.id)
+
+        return self.configure(make)
+
+    def configure(self, work: Any) -> Any:
+        """Run `work(configuration)`: from outside of the processes, as an operator's command would."""
+
+        async def run() -> Any:
+            own = engine.create(self.settings.database_uri)
+            try:
+                return await work(Configuration(own, Sealer(self.settings.key("seal"))))
+            finally:
+                await own.dispose()
+
+        return asyncio.run(run())
+
+    def wait(self, number: int) -> None:
+        """Wait until a process answers."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                if Wire(self.ports[number], 0).ask("GET", "/health/ready").status == 200:
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, self.handles[number].log
+                time.sleep(0.05)
+
+
+ACCOUNTS: dict[str, Struct] = {
+    "sandbox": SandboxAccount(),
+    "cpay": CPayAccount(
+        base_url="http://127.0.0.1:1",
+        api_key=Secret("key"),
+        client_code="CODE",
+        hmac_secret=Secret("secret"),
+        merchant_code="CODE",
+    ),
+}
+
+
+async def _new_merchant(configuration: Configuration) -> Merchant:
+    merchant = await configuration.create_merchant("Shop")
+    made = {}
+    for priority, (provider, credentials) in enumerate(ACCOUNTS.items()):
+        account = await configuration.create_account(merchant.id, provider, False, credentials, priority=priority)
+        made[provider] = ids.show(ids.ACCOUNT, account.id)
+    live = await configuration.create_account(merchant.id, "sandbox", True, ACCOUNTS["sandbox"])
+    return Merchant(
+        id=merchant.id,
+        test_key=(await configuration.create_api_key(merchant.id, False, "test"))[1],
+        live_key=(await configuration.create_api_key(merchant.id, True, "live"))[1],
+        accounts=made,
+        live_account=ids.show(ids.ACCOUNT, live.id),
+    )
+
+
+@contextmanager
+def twins(parts: Parts, directory: Path) -> Iterator[Twins]:
+    """The running pair."""
+    public = {"PUBLIC_URL": "https://pay.example"}  # what `Answer.code` expects
+    with installation(parts, directory, workers=0, simulators=False, environment=public) as mypay:
+        port = free_port()
+        second = Program(
+            name="api-2",
+            argv=(sys.executable, "-m", "gateway.cli", "api"),
+            owner=directory,
+            log=directory / "api-2.log",
+            env={**mypay.environment, "API_PORT": str(port)},
+        )
+        mypay.processes["api-2"] = Handle(second)
+        handles = (mypay.processes["api"], mypay.processes["api-2"])
+        database = Database(mypay.settings.database_uri)
+        pair = Twins(mypay.settings, handles, (mypay.settings.api_port, port), database)
+        try:
+            pair.wait(1)
+            yield pair
+        finally:
+            database.close()
+
+
+# --- Many requests at once ----------------------------------------------------------------------------------------------
+
+
+def flood(requests: Sequence[tuple[Api, bytes]], *, connections: int = 64) -> list[Answer | None]:
+    """The answers in order, over so many connections to each process; None where a connection ended instead."""
+    return asyncio.run(_flood(requests, connections))
+
+
+def answered(answers: Sequence[Answer | None]) -> list[Answer]:
+    """The answers, of which none may be missing."""
+    assert None not in answers
+    return [answer for answer in answers if answer is not None]
+
+
+async def _flood(requests: Sequence[tuple[Api, bytes]], connections: int) -> list[Answer | None]:
+    answers: list[Answer | None] = [None] * len(requests)
+    queues: dict[int, list[tuple[int, bytes]]] = {}
+    for number, (api, sent) in reversed(list(enumerate(requests))):
+        queues.setdefault(api.port, []).append((number, sent))
+
+    async def work(port: int, queue: list[tuple[int, bytes]]) -> None:
+        stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        while queue:
+            number, sent = queue.pop()
+            try:
+                stream = stream or await asyncio.open_connection("127.0.0.1", port)
+                stream[1].write(sent)
+                answers[number] = await _read(stream[0])
+            except (OSError, asyncio.IncompleteReadError):
+                stream = None
+                await asyncio.sleep(0.02)
+        if stream is not None:
+            stream[1].close()
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(work(port, queue) for port, queue in queues.items() for _ in range(connections)))
+    return answers
+
+
+async def _read(reader: asyncio.StreamReader) -> Answer:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Answer(int(head[0].split()[1]), headers, body)
+
+
+def decoded(answer: Answer) -> Any:
+    """The body of a 201 or 200."""
+    assert answer.status in (200, 201), answer
+    return msgspec.json.decode(answer.body)

@@ -1,0 +1,287 @@
+"""The load: clients in a closed loop over both APIs, and the payers behind them.
+
+A client makes a payment, repeats the same key until it is answered, reads it back from the other API and goes on. Now
+and then it sends one request twice at once, or uses a key again for another amount. Payers enter their codes and press
+the buttons of the provider's page.
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.chaos.history import History
+from tests.chaos.http_client import Answer, Client, NoAnswer
+
+TRIES = 12
+TWICE_P = 0.03
+REUSED_P = 0.01
+WAIT_P = 0.05
+SHORT_S = 60  # the least that a payment may be given: those that nobody will ever pay
+FINAL = ("succeeded", "failed", "canceled", "expired")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of payment: provider, what the payer does (digits or token), and its share of the load."""
+
+    name: str
+    provider: str
+    digits: str
+    token: str | None
+    weight: float
+    short: bool = False  # ends by its expiry only: not made towards the end
+
+
+CASES = (
+    Case("ok", "sandbox", "000", "tok_ok", 30),
+    Case("later", "sandbox", "001", "tok_later", 8),
+    Case("insufficient_funds", "sandbox", "002", "tok_insufficient_funds", 5),
+    Case("canceled", "sandbox", "003", "tok_canceled", 4),
+    Case("never", "sandbox", "004", "tok_never", 2, short=True),
+    Case("timeout_charged", "sandbox", "005", "tok_timeout_charged", 3),
+    Case("error_charged", "sandbox", "006", "tok_error_charged", 4),
+    Case("error_not_charged", "sandbox", "007", "tok_error_not_charged", 3),
+    Case("reset_charged", "sandbox", "008", "tok_reset_charged", 4),
+    Case("wrong_amount", "sandbox", "009", "tok_wrong_amount", 2),
+    Case("redirect", "sandbox", "010", "tok_redirect", 3),
+    Case("otp", "sandbox", "011", "tok_otp", 4),
+    Case("duplicate_callbacks", "sandbox", "012", "tok_duplicate_callbacks", 4),
+    Case("no_callback", "sandbox", "013", "tok_no_callback", 4),
+    Case("late_success", "sandbox", "014", "tok_late_success", 3),
+    Case("slow", "sandbox", "015", "tok_slow", 2),
+    Case("forged_callback", "sandbox", "016", "tok_forged_callback", 3),
+    Case("ok", "cpay", "000", None, 10),
+    Case("denied", "cpay", "002", None, 2),
+    Case("canceled", "cpay", "003", None, 2),
+    Case("never", "cpay", "004", None, 1, short=True),
+    Case("timeout_charged", "cpay", "005", None, 2),
+    Case("error_charged", "cpay", "006", None, 2),
+    Case("no_callback", "cpay", "013", None, 3),
+    Case("three_callbacks", "cpay", "017", None, 2),
+    Case("no_wallet", "cpay", "018", None, 1),
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One payment that a client wants, whatever it takes."""
+
+    key: str
+    case: Case
+    body: dict[str, Any]
+
+    @property
+    def content(self) -> bytes:
+        """The request's bytes."""
+        return json.dumps(self.body).encode()
+
+
+class Load:
+    """`run` until `stop`; then `payers` go on until `close`."""
+
+    def __init__(self, ports: list[int], api_key: str, history: History, seed: int, cases: tuple[Case, ...] = CASES):
+        self._ports, self._api_key, self._history, self._seed, self._cases = ports, api_key, history, seed, cases
+        self._payers: set[asyncio.Task[None]] = set()
+        self.acknowledged = 0
+        self.stopping = False
+        self.no_short = False
+        self.pause = asyncio.Event()
+        self.pause.set()
+
+    async def run(self, clients: int) -> None:
+        """All clients, until `stopping`."""
+        await asyncio.gather(*(self._client(number) for number in range(clients)))
+
+    async def close(self) -> None:
+        """Send the payers home."""
+        for task in list(self._payers):
+            task.cancel()
+        await asyncio.gather(*self._payers, return_exceptions=True)
+
+    async def _client(self, number: int) -> None:
+        dice = random.Random(f"{self._seed}/client/{number}")
+        client = Merchant(self._ports, self._api_key, self._history, dice, f"client-{number}")
+        for count in range(10**9):
+            await self.pause.wait()
+            if self.stopping:
+                return
+            wish = self._wish(dice, f"{number}-{count}")
+            found = await client.create(wish)
+            if found is None:
+                continue
+            self.acknowledged += 1
+            await client.read_back(found)
+            if wish.case.name in ("otp", "redirect"):
+                payer = Payer(self._ports, self._api_key, self._history, random.Random(wish.key), found)
+                task = asyncio.create_task(payer.run())
+                self._payers.add(task)
+                task.add_done_callback(self._payers.discard)
+
+    def _wish(self, dice: random.Random, name: str) -> Wish:
+        cases = [case for case in self._cases if not (case.short and self.no_short)]
+        case = dice.choices(cases, [case.weight for case in cases])[0]
+        phone = f"+26658{dice.randrange(1000):03d}{case.digits}"
+        method: dict[str, Any] = {"type": "mobile_money", "phone": phone}
+        if case.token and dice.random() < 0.5:
+            method = {"type": "card", "token": case.token}
+        body: dict[str, Any] = {
+            "amount": dice.randrange(1, 100_000),
+            "currency": "LSL",
+            "provider": case.provider,
+            "method": method,
+            "reference": f"{self._seed}-{name}",
+            "metadata": {"case": case.name},
+        }
+        if case.short:
+            body["expires_in"] = SHORT_S
+        return Wish(f"{self._seed}-{name}", case, body)
+
+
+class Merchant:
+    """One client with a connection to each API."""
+
+    def __init__(self, ports: list[int], api_key: str, history: History, dice: random.Random, name: str) -> None:
+        self._clients = [Client(port) for port in ports]
+        self._api_key, self._history, self._dice, self.name = api_key, history, dice, name
+
+    def _headers(self, key: str | None = None, **more: str) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._api_key}", "Content-Type": "application/json", **more}
+        return headers if key is None else {**headers, "Idempotency-Key": key}
+
+    async def create(self, wish: Wish) -> str | None:
+        """Make the payment; its id once it is acknowledged, or None."""
+        self._history.add("invoke", "create", who=self.name, key=wish.key, request=wish.body)
+        if self._dice.random() < TWICE_P:
+            twin = Merchant([c.port for c in self._clients], self._api_key, self._history, self._dice, self.name)
+            both = [self._until_answered(wish, 0), twin._until_answered(wish, 1)]
+            found = next((one for one in await asyncio.gather(*both) if one), None)
+            twin.close()
+        else:
+            found = await self._until_answered(wish, self._dice.randrange(2))
+        if found and self._dice.random() < REUSED_P:
+            await self._reuse(wish)
+        return found
+
+    async def _until_answered(self, wish: Wish, first: int) -> str | None:
+        headers = {"Prefer": "wait=3"} if self._dice.random() < WAIT_P else {}
+        status = 0
+        for attempt in range(TRIES):
+            answer = await self._ask("create", (first + attempt) % 2, "POST", "/v1/payments", wish, headers)
+            status = 0 if answer is None else answer.status
+            if answer is not None and status == 201:
+                found: str = json.loads(answer.body)["id"]
+                self._history.add("ok", "create", who=self.name, key=wish.key, id=found)
+                return found
+            if answer is not None and status not in (409, 429) and status < 500:
+                self._history.add("fail", "create", who=self.name, key=wish.key, status=status)
+                return None
+            await asyncio.sleep(0.2 * (attempt + 1) * (0.5 + self._dice.random()))
+        self._history.add("info", "create", who=self.name, key=wish.key, status=status)
+        return None
+
+    async def _ask(
+        self, call: str, which: int, method: str, path: str, wish: Wish, more: dict[str, str]
+    ) -> Answer | None:
+        try:
+            answer = await self._clients[which].ask(method, path, self._headers(wish.key, **more), wish.content)
+        except NoAnswer as error:
+            self._history.add("answer", call, who=self.name, key=wish.key, error=str(error))
+            return None
+        self._note(call, answer, key=wish.key, waited="Prefer" in more)
+        return answer
+
+    def _note(self, call: str, answer: Answer, **fields: Any) -> None:
+        fields["kind"] = answer.headers.get("content-type", "")
+        if answer.status < 300:
+            fields["id"] = json.loads(answer.body)["id"]
+            fields["digest"] = hashlib.sha256(answer.body).hexdigest()[:16]
+            fields["replayed"] = answer.headers.get("idempotency-replayed") == "true"
+        elif answer.body:
+            fields["code"] = json.loads(answer.body).get("code")
+        self._history.add("answer", call, who=self.name, status=answer.status, **fields)
+
+    async def _reuse(self, wish: Wish) -> None:
+        """The same key for another amount: refused, whatever happens around it."""
+        other = Wish(wish.key, wish.case, {**wish.body, "amount": wish.body["amount"] + 1})
+        for attempt in range(TRIES):
+            answer = await self._ask("reuse", attempt % 2, "POST", "/v1/payments", other, {})
+            if answer is not None and answer.status < 500 and answer.status != 409:
+                return
+            await asyncio.sleep(0.3)
+
+    async def read_back(self, payment: str) -> dict[str, Any] | None:
+        """Read the payment from an API that need not be the one that acknowledged it."""
+        for attempt in range(3):
+            which = self._dice.randrange(2)
+            try:
+                answer = await self._clients[which].ask("GET", f"/v1/payments/{payment}", self._headers())
+            except NoAnswer:
+                await asyncio.sleep(0.2 * (attempt + 1))
+                continue
+            self._note("read", answer, payment=payment)
+            if answer.status == 200:
+                found: dict[str, Any] = json.loads(answer.body)
+                return found
+            if answer.status < 500:
+                return None
+        return None
+
+    async def confirm(self, payment: str, otp: str, key: str) -> None:
+        """Enter a code, once per key."""
+        wish = Wish(key, CASES[0], {"otp": otp})
+        for attempt in range(TRIES):
+            answer = await self._ask("confirm", attempt % 2, "POST", f"/v1/payments/{payment}/confirm", wish, {})
+            if answer is not None and answer.status < 500:
+                return
+            await asyncio.sleep(0.3)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        for client in self._clients:
+            client.close()
+
+
+class Payer:
+    """Whoever pays: waits until asked to do something, and does it, rightly or not."""
+
+    def __init__(self, ports: list[int], api_key: str, history: History, dice: random.Random, payment: str) -> None:
+        self._merchant = Merchant(ports, api_key, history, dice, "payer")
+        self._dice, self._payment, self._tries = dice, payment, 0
+        self._codes = dice.choice([["123456"], ["123456"], ["000000", "123456"], ["000000"] * 4])
+        self._decides = dice.choice(["succeeded", "succeeded", "declined"])
+
+    async def run(self) -> None:
+        """Until the payment has ended."""
+        try:
+            while True:
+                await asyncio.sleep(0.5 + self._dice.random())
+                found = await self._merchant.read_back(self._payment)
+                if found is not None and (found["status"] in FINAL or found["review"]):
+                    return
+                if found is not None and found["status"] == "requires_action":
+                    await self._act(found["next_action"])
+        finally:
+            self._merchant.close()
+
+    async def _act(self, action: dict[str, Any]) -> None:
+        self._tries += 1
+        if action["type"] == "otp":
+            code = self._codes[min(self._tries, len(self._codes)) - 1]
+            await self._merchant.confirm(self._payment, code, f"{self._payment}-{self._tries}")
+        elif action["type"] == "redirect":
+            url = urlsplit(action["url"])
+            client = Client(url.port or 80)
+            try:
+                await client.ask("POST", f"{url.path}?outcome={self._decides}", {})
+            except NoAnswer:
+                return
+            finally:
+                client.close()
+
+
+Say = Callable[[str], None]

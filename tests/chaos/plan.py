@@ -1,0 +1,128 @@
+"""The plan of a run: which fault happens when, to whom and for how long. Pure: the same seed gives the same plan."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+APIS = ("api-1", "api-2")
+WORKERS = ("worker-1", "worker-2")
+PROCESSES = (*APIS, *WORKERS, *WORKERS, "postgres", "kafka", "valkey", "sandbox", "cpay")
+LINKS = ("postgres", "kafka", "valkey", "sandbox", "cpay", "api-1", "api-2", "public")
+
+# Crash points by the process that passes them, and up to how many passes are waited for.
+POINTS = {
+    "accept_before_commit": (APIS, 40),
+    "accept_after_commit": (APIS, 40),
+    "command_after_publish": (APIS, 40),
+    "claim_before_commit": (WORKERS, 40),
+    "claim_after_commit": (WORKERS, 40),
+    "http_before_send": (WORKERS, 40),
+    "http_after_send": (WORKERS, 40),
+    "http_after_response": (WORKERS, 40),
+    "record_before_commit": (WORKERS, 40),
+    "record_after_commit": (WORKERS, 40),
+    "event_after_publish": (WORKERS, 20),
+    "consumer_before_ack": (WORKERS, 20),
+    "callback_before_persist": (APIS, 10),
+    "callback_after_persist": (APIS, 10),
+    "sweep_mid": (WORKERS, 5),
+}
+
+# kind: share. What each does is in `tests.chaos.faults`.
+KINDS = {
+    "kill": 22,
+    "freeze": 10,
+    "crash_point": 24,
+    "freeze_leader": 3,
+    "freeze_claim": 3,
+    "wipe_kafka": 2,
+    "replay_commands": 2,
+    "poison": 2,
+    "flush_valkey": 1,
+    "latency": 8,
+    "reset": 7,
+    "drop_reply": 8,
+    "slice": 3,
+    "black_hole": 4,
+    "down": 4,
+}
+FIRST_S = 3.0
+GAP_S = (1.0, 3.5)
+LEASE_OF_LEADER_S = 6.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: `at_s` after the load began, for `lasts_s`."""
+
+    at_s: float
+    kind: str
+    target: str
+    lasts_s: float = 0.0
+    how: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        how = " ".join(f"{name}={value}" for name, value in self.how.items())
+        return f"{self.at_s:7.1f} s  {self.kind} {self.target} {how} for {self.lasts_s:.1f} s"
+
+
+def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list[Fault]:
+    """The faults of a run of so many seconds; the last one begins soon enough to end within it."""
+    dice = random.Random(f"{seed}/plan")
+    shares = KINDS if kinds is None else kinds
+    faults: list[Fault] = []
+    busy_until: dict[str, float] = {}
+    at_s = FIRST_S
+    while at_s < seconds - 2:
+        kind = dice.choices(list(shares), list(shares.values()))[0]
+        fault = _fault(kind, at_s, dice)
+        if busy_until.get(fault.target, 0) <= at_s and at_s + fault.lasts_s <= seconds:
+            faults.append(fault)
+            busy_until[fault.target] = at_s + fault.lasts_s + 1
+        at_s += dice.uniform(*GAP_S)
+    return faults
+
+
+def skews(seed: int) -> dict[str, float]:
+    """Seconds by which the clocks of one API and one worker are wrong, all run long."""
+    dice = random.Random(f"{seed}/skew")
+    return {dice.choice(APIS): dice.choice((-600.0, 600.0)), dice.choice(WORKERS): dice.choice((-600.0, 600.0))}
+
+
+def _fault(kind: str, at_s: float, dice: random.Random) -> Fault:
+    match kind:
+        case "kill":
+            return Fault(at_s, kind, dice.choice(PROCESSES), dice.choice((0.0, 0.0, dice.uniform(0.5, 4))))
+        case "freeze":
+            return Fault(at_s, kind, dice.choice(PROCESSES), dice.uniform(0.5, 9))
+        case "crash_point":
+            point = dice.choice(list(POINTS))
+            who, passes = POINTS[point]
+            return Fault(at_s, kind, dice.choice(who), 2.0, {"point": f"{point}:{dice.randint(1, passes)}"})
+        case "freeze_leader":
+            return Fault(at_s, kind, "leader", LEASE_OF_LEADER_S + dice.uniform(1.5, 4))
+        case "freeze_claim":
+            point = f"claim_after_commit:{dice.randint(1, 40)}:stop"
+            return Fault(at_s, kind, dice.choice(WORKERS), dice.uniform(8, 12), {"point": point})
+        case "wipe_kafka" | "replay_commands" | "poison":
+            return Fault(at_s, kind, "kafka", 4.0 if kind == "wipe_kafka" else 0.0)
+        case "flush_valkey":
+            return Fault(at_s, kind, "valkey")
+        case _:
+            return Fault(at_s, kind, f"link {dice.choice(LINKS)}", dice.uniform(0.5, 5), _weather(kind, dice))
+
+
+def _weather(kind: str, dice: random.Random) -> dict[str, Any]:
+    match kind:
+        case "latency":
+            return {"latency_s": round(dice.uniform(0.02, 0.4), 3), "jitter_s": round(dice.uniform(0, 0.4), 3)}
+        case "reset":
+            return {"reset_p": round(dice.uniform(0.002, 0.05), 4)}
+        case "drop_reply":
+            return {"drop_p": round(dice.uniform(0.01, 0.15), 4)}
+        case "slice":
+            return {"slice_bytes": dice.randint(7, 200)}
+        case "black_hole":
+            return {"black_hole": True}
+        case _:
+            return {"down": True}
