@@ -19,8 +19,8 @@ from gateway.http import openapi
 from gateway.http.auth import KeyCache, authentication
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
+from gateway.http.controllers import CONTROLLERS
 from gateway.http.health import Check
-from gateway.http.payments import PaymentController
 from gateway.http.wiring import base_kwargs, base_routes
 from gateway.sealing import Sealer
 from gateway.server import die_with_parent, settle_memory
@@ -56,9 +56,7 @@ def asgi() -> ASGIApp:
 def create_app(settings: Settings) -> ASGIApp:
     """The application with these settings. Nothing is opened before it starts."""
     process = Process(settings)
-    merchants = Router(
-        path="", route_handlers=[PaymentController], middleware=[authentication(KeyCache(process.find_key))]
-    )
+    merchants = Router(path="", route_handlers=CONTROLLERS, middleware=[authentication(KeyCache(process.find_key))])
     document = openapi.route(settings.public_url, version("mypay"))
     base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
     app = Litestar(

@@ -73,6 +73,7 @@ def _api(options: argparse.Namespace) -> int:
 
     loaded = settings.load()
     startup.check(loaded)
+    startup.check_address(loaded)
     serve(loaded)
     return 0
 

@@ -1,18 +1,16 @@
 """`mypay migrate`, and the same step of `mypay up`: a failure is one sentence that names the database."""
 
-from urllib.parse import urlsplit
-
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
+from gateway.settings import place
 from gateway.store.migrate import SchemaError, code_revision, migrate
 from gateway.supervisor import SupervisorError
 
 
 def run(database_uri: str) -> str:
     """Bring the database to this version's schema; says so. Raises `SupervisorError` when it cannot."""
-    parts = urlsplit(database_uri)
-    where = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+    where = place(database_uri)
     try:
         migrate(database_uri)
     except SchemaError as error:

@@ -8,6 +8,7 @@ is a UUID; the prefixed form exists only at the edges.
 import hashlib
 import random
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -28,6 +29,10 @@ API_KEY: Final = "key"
 CALLBACK: Final = "cb"
 REQUEST: Final = "req"
 DEAD_LETTER: Final = "dl"
+AUDIT_EVENT: Final = "aud"
+WEBHOOK_ENDPOINT: Final = "whe"
+
+SUBJECTS: Final = (PAYMENT, REFUND, PAYOUT, ACCOUNT, WEBHOOK_ENDPOINT)  # what events are about
 
 NIL: Final = UUID(int=0)
 _VERSION_7: Final = 0x7 << 76
@@ -71,3 +76,8 @@ def read(prefix: str, text: str) -> UUID | None:
         return UUID(int=TypeID.from_string(text).uuid.int)
     except (TypeIDException, ValueError):
         return None
+
+
+def read_any(prefixes: Iterable[str], text: str) -> UUID | None:
+    """The UUID of a public id of one of these types, or None."""
+    return next((found for prefix in prefixes if (found := read(prefix, text)) is not None), None)

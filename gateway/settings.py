@@ -122,7 +122,11 @@ _WHAT_TO_WRITE = {
 def _read_env_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: make it a text file in UTF-8 that this user may read.") from error
+    lines = (line.strip() for line in text.splitlines())
     pairs = (line.removeprefix("export ").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     return {name.strip(): _unquoted(value.strip()) for name, value in pairs}
 
@@ -138,7 +142,24 @@ def _postgres_uri(uri: str) -> str:
     rewritten = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", uri)
     if not rewritten.startswith("postgresql://"):
         raise SettingsError(f"DATABASE_URI does not name a PostgreSQL database: {_WHAT_TO_WRITE['database_uri']}.")
+    if not all(_HOST.fullmatch(host) for host in _hosts(rewritten).split(",")):
+        escapes = "with %XX for special characters in user and password"
+        raise SettingsError(f"DATABASE_URI is not valid: {_WHAT_TO_WRITE['database_uri']}, {escapes}.")
     return rewritten
+
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:\d{1,5})?")
+
+
+def _hosts(uri: str) -> str:
+    """`host:port`, several separated by commas, or "" for the local socket."""
+    return uri.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+
+
+def place(database_uri: str) -> str:
+    """Where a database is, for messages: hosts and name, without user and password."""
+    name = database_uri.partition("://")[2].partition("/")[2].partition("?")[0]
+    return f"{_hosts(database_uri) or 'on this machine'}/{name}"
 
 
 def _sentence(message: str) -> str:

@@ -4,14 +4,14 @@ Checked once, by the command, so that each fault is one sentence on the terminal
 """
 
 import asyncio
-from urllib.parse import urlsplit
+import socket
 
 import asyncpg
 import structlog
 
 from gateway import crash_points, logs
 from gateway.sealing import SealBroken, Sealer
-from gateway.settings import Settings, weak_secrets
+from gateway.settings import Settings, place, weak_secrets
 from gateway.store import credentials, directory
 from gateway.store.database import CONNECTION_LOST, connect
 from gateway.store.migrate import SchemaError, check_schema
@@ -26,7 +26,10 @@ class StartupError(Exception):
 def check(settings: Settings) -> None:
     """Set logging up and check. Raises `StartupError` and `SettingsError`."""
     crash_points.arm(settings.mypay_env)
-    logs.configure(settings.log_file)
+    try:
+        logs.configure(settings.log_file)
+    except OSError as error:
+        raise StartupError(f"LOG_FILE {settings.log_file} cannot be written: {error.strerror}.") from error
     if weak := weak_secrets(settings):
         log.warning("settings.weak_secrets", variables=weak, note="accepted only with MYPAY_ENV=development")
     try:
@@ -36,10 +39,19 @@ def check(settings: Settings) -> None:
     except SealBroken as error:
         raise StartupError(f"SECRET_KEY is not the one that sealed this database's credentials: {error}") from error
     except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
-        where = urlsplit(settings.database_uri)
-        place = f"{where.hostname}:{where.port or 5432}{where.path}"
         reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise StartupError(f"The database {place} (DATABASE_URI) does not answer: {reason}.") from error
+        where = place(settings.database_uri)
+        raise StartupError(f"The database {where} (DATABASE_URI) does not answer: {reason}.") from error
+
+
+def check_address(settings: Settings) -> None:
+    """Check that the API can listen where it shall. Raises `StartupError`."""
+    host, port = settings.api_host, settings.api_port
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        raise StartupError(f"The API cannot listen on {host}, port {port} (API_HOST, API_PORT): {reason}.") from error
 
 
 async def _check(settings: Settings) -> None:

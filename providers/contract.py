@@ -374,11 +374,12 @@ class QuerySchedule(Struct, frozen=True, kw_only=True):
 class ProviderSpec(Struct, frozen=True, kw_only=True):
     """A provider, declared. `name` is its folder's name, everywhere.
 
-    `settings` is the Struct of an account's credentials: it becomes the API's schema; `base_url` tells where to send,
-    given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`: currencies of
-    which the provider takes whole units only (other amounts are refused, never rounded). `statuses` and `declines` are
-    the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll and a callback
-    cannot disagree.
+    `settings` is the Struct of an account's credentials: it becomes the API's schema; `identity` names those of its
+    members that say whose money it is and never change (merchant code, market, address); `base_url` tells where to
+    send, given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`:
+    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `statuses` and
+    `declines` are the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll
+    and a callback cannot disagree.
     """
 
     name: str
@@ -388,6 +389,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     methods: frozenset[str]
     limits: Mapping[str, Limit]
     settings: type[Struct]
+    identity: frozenset[str]
     base_url: Callable[[Any, bool], str]
     authenticate: Callable[[Any], Login]
     verbs: Mapping[Verb, VerbSpec]

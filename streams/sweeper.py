@@ -65,7 +65,10 @@ select p.id as payment_id from payments p
                 where o.lp = p.lp and o.payment_id = p.id and o.verb in ('charge', 'authorize')
                   and (o.state = 'prepared'
                        or (o.state in ('pending', 'action_required')
-                           and (o.asked_at is null or o.asked_at < p.expires_at))))
+                           and (o.asked_at is null or o.asked_at < p.expires_at)
+                           and not exists (select 1 from operations q
+                                            where q.lp = o.lp and q.target_id = o.id and q.verb = 'query'
+                                              and q.state in ('prepared', 'sent')))))
  order by p.expires_at limit {BATCH}
 """
 
@@ -147,8 +150,12 @@ class Sweeper:
         return await self._record([Expire(payment_id=row["payment_id"]) for row in await self._fetch(EXPIRIES)])
 
     async def _record(self, facts: Sequence[Fact]) -> int:
-        await asyncio.gather(*(self._recorder.record(fact) for fact in facts))
-        return len(facts)
+        """Record each; returns how many could be. A defect in one payment must not end the sweeper of all."""
+        results = await asyncio.gather(*(self._recorder.record(fact) for fact in facts), return_exceptions=True)
+        for fact, result in zip(facts, results, strict=True):
+            if isinstance(result, BaseException):
+                log.error("sweeper.defect", payment=str(fact.payment_id), fact=type(fact).__name__, exc_info=result)
+        return sum(not isinstance(result, BaseException) for result in results)
 
     async def _make_partitions(self) -> int:
         now: datetime = self._clock.now()

@@ -1,5 +1,6 @@
 """/callbacks/…: what providers send is stored as it came and answered in their own words; and the payer's way back."""
 
+import re
 from typing import Any, Final
 
 from litestar import Request, Response, get, route
@@ -9,8 +10,8 @@ from litestar.params import FromPath
 from gateway import ids, return_pages
 from gateway.crash_points import crash_point
 from gateway.http import headers
+from gateway.http.handling import services_of
 from gateway.http.json_body import read_bytes
-from gateway.http.payments import services_of
 from gateway.payments.errors import MyPayError
 from gateway.payments.facts import Ask
 from gateway.payments.queries import PUBLISH_GRACE
@@ -23,6 +24,7 @@ from providers.contract import CallbackRequest, CallbackSpec, HttpResponse
 from providers.registry import PROVIDERS
 
 CALLBACK_BYTES: Final = 1024 * 1024
+_TOKEN: Final = re.compile(r"[\w-]{1,64}", re.ASCII)  # of `secrets.token_urlsafe`
 _PATHS: Final = [
     "/callbacks/{provider:str}/{token:str}",
     "/callbacks/{provider:str}/{token:str}/{operation:str}",
@@ -36,7 +38,7 @@ async def receive_callback(
     """Store a callback durably, then acknowledge it. An unknown address is 404 and writes nothing."""
     services = services_of(request)
     spec = PROVIDERS[provider].callback if provider in PROVIDERS else None
-    if spec is None or request.method not in spec.methods:
+    if spec is None or request.method not in spec.methods or _TOKEN.fullmatch(token) is None:
         raise MyPayError("not_found", "There is no such address.")
     try:
         account = await services.vault.by_token(provider, token)

@@ -1,121 +1,23 @@
-"""The OpenAPI 3.1 document: one row for each operation, schemas made from the Structs that decode and encode.
+"""The OpenAPI 3.1 document, made from the table of operations and the Structs that decode and encode."""
 
-The rows exist because handlers read bodies strictly from bytes, which no framework can describe; a test compares them
-with the routes that there are.
-"""
-
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
-from gateway.http.cursors import PageQuery
-from gateway.http.payments import PaymentQuery
+from gateway.http.endpoints import ENDPOINTS, Endpoint
 from gateway.http.problems import Problem
 from gateway.payments.errors import PROBLEMS, Code
-from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
-from gateway.payments.views import PaymentObject, PaymentWithOperation
 
 _REF: Final = "#/components/schemas/{name}"
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One operation. `is_list`: answers pages of `returns`. `keyed`: takes an Idempotency-Key, and `Prefer: wait`."""
-
-    method: Literal["get", "post", "put", "patch", "delete"]
-    path: str
-    id: str
-    summary: str
-    returns: type[Struct]
-    status: int = 200
-    body: type[Struct] | None = None
-    query: type[PageQuery] | None = None
-    keyed: bool = False
-    problems: tuple[Code, ...] = ()
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the answer is a page."""
-        return self.query is not None
-
-
-ENDPOINTS: Final = (
-    Endpoint(
-        method="post",
-        path="/v1/payments",
-        id="createPayment",
-        summary="Collect money from a payer",
-        body=CreatePayment,
-        returns=PaymentObject,
-        status=201,
-        keyed=True,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
-    ),
-    Endpoint(
-        method="get",
-        path="/v1/payments",
-        id="listPayments",
-        summary="List payments, newest first",
-        query=PaymentQuery,
-        returns=PaymentObject,
-        problems=("invalid_cursor",),
-    ),
-    Endpoint(
-        method="get", path="/v1/payments/{payment_id}", id="getPayment", summary="Read a payment", returns=PaymentObject
-    ),
-    Endpoint(
-        method="post",
-        path="/v1/payments/{payment_id}/confirm",
-        id="confirmPayment",
-        summary="Pass the payer's code on to the provider",
-        body=ConfirmPayment,
-        returns=PaymentWithOperation,
-        keyed=True,
-        problems=("payment_not_confirmable",),
-    ),
-    Endpoint(
-        method="post",
-        path="/v1/payments/{payment_id}/cancel",
-        id="cancelPayment",
-        summary="Cancel what cannot have been sent yet",
-        body=Nothing,
-        returns=PaymentWithOperation,
-        keyed=True,
-        problems=("payment_not_cancelable",),
-    ),
-    Endpoint(
-        method="post",
-        path="/v1/payments/{payment_id}/verify",
-        id="verifyPayment",
-        summary="Ask the provider now",
-        body=Nothing,
-        returns=PaymentWithOperation,
-    ),
-    Endpoint(
-        method="post",
-        path="/v1/payments/{payment_id}/resolve",
-        id="resolvePayment",
-        summary="End a review with a person's decision",
-        body=ResolvePayment,
-        returns=PaymentWithOperation,
-        keyed=True,
-        problems=("payment_not_resolvable",),
-    ),
-)
-
 _ALWAYS: Final[tuple[Code, ...]] = ("invalid_request", "unauthorized", "internal_error", "unavailable")
-_KEYED: Final[tuple[Code, ...]] = (
-    "invalid_json",
-    "idempotency_key_missing",
-    "idempotency_key_invalid",
-    "idempotency_key_reused",
-    "idempotency_key_in_progress",
-    "body_too_large",
-    "unsupported_media_type",
-    "accept_unknown",
-)
+_BODY: Final[tuple[Code, ...]] = ("invalid_json", "body_too_large", "unsupported_media_type", "accept_unknown")
+_KEYED: Final[tuple[Code, ...]] = ("idempotency_key_missing", "idempotency_key_in_progress")
+_REPEATABLE: Final[tuple[Code, ...]] = ("idempotency_key_invalid", "idempotency_key_reused")
 
 
 def document(public_url: str, version: str) -> bytes:
@@ -200,7 +102,10 @@ def _page_of(model: type) -> dict[str, Any]:
 
 def _refusals(endpoint: Endpoint) -> dict[str, Any]:
     """One response for each status, naming its codes."""
-    codes = [*_ALWAYS, *endpoint.problems, *(_KEYED if endpoint.keyed else ())]
+    codes = [*_ALWAYS, *endpoint.problems]
+    codes += _BODY if endpoint.body is not None else ()
+    codes += _KEYED if endpoint.keyed else ()
+    codes += _REPEATABLE if endpoint.keyed or endpoint.repeatable else ()
     if "{" in endpoint.path or endpoint.body is not None:
         codes.append("not_found")
     by_status: dict[str, list[Code]] = {}
@@ -224,11 +129,11 @@ def _query_parameters(endpoint: Endpoint, schemas: dict[str, Any]) -> list[dict[
 
 
 def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
-    if not endpoint.keyed:
-        return []
     key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.:~+/=-]+$"}
     wait = {"type": "string", "examples": ["wait=10"]}
-    return [
-        {"name": "Idempotency-Key", "in": "header", "required": True, "schema": key},
-        {"name": "Prefer", "in": "header", "required": False, "schema": wait},
-    ]
+    named: list[dict[str, Any]] = []
+    if endpoint.keyed or endpoint.repeatable:
+        named.append({"name": "Idempotency-Key", "in": "header", "required": endpoint.keyed, "schema": key})
+    if endpoint.keyed:
+        named.append({"name": "Prefer", "in": "header", "required": False, "schema": wait})
+    return named

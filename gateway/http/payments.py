@@ -2,11 +2,9 @@
 
 from contextlib import nullcontext
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeAlias
-from uuid import UUID
+from typing import Annotated, Any
 
-from litestar import Controller, Request, Response, get, post
-from litestar.datastructures import State
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath
 from msgspec import Meta
 
@@ -15,10 +13,19 @@ from gateway.http import cursors, prefer
 from gateway.http.auth import Principal
 from gateway.http.context import current
 from gateway.http.cursors import PageQuery
+from gateway.http.handling import (
+    Authenticated,
+    after_id,
+    answer,
+    client_address,
+    missing,
+    page_by_id,
+    read_id,
+    services_of,
+)
 from gateway.http.idempotency import optional_key, required_key
 from gateway.http.json_body import Body, fingerprint_of, read_json
 from gateway.payments import rules, views
-from gateway.payments.errors import MyPayError
 from gateway.payments.facts import Resolution
 from gateway.payments.model import Payment, ReviewReason, Status
 from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
@@ -29,9 +36,6 @@ from gateway.usecases import act_on_payment
 from gateway.usecases.act_on_payment import Decide
 from gateway.usecases.create_payment import create_payment
 from gateway.usecases.waiters import wait_for
-
-Authenticated: TypeAlias = Request[Principal, Any, State]
-_JSON: Final = "application/json"
 
 
 class PaymentQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
@@ -79,33 +83,29 @@ class PaymentController(Controller):
             await _wait_for_other(services, accepted.payment, wait_s)
         content = await _now(services, accepted.payment) if wait_s else accepted.content
         headers = {"Location": f"/v1/payments/{ids.show(ids.PAYMENT, accepted.payment.id)}", **prefer.applied(wait_s)}
-        return _answer(content, 201, headers, replayed=not accepted.fresh)
+        return answer(content, 201, headers, replayed=not accepted.fresh)
 
     @get("/{payment_id:str}")
     async def read(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """One payment."""
         async with services_of(request).reading() as connection:
             payment = await _find(connection, request.user, payment_id)
-        return _answer(views.payment_json(payment), 200)
+        return answer(views.payment_json(payment), 200)
 
     @get()
     async def page(self, request: Authenticated) -> Response[bytes]:
         """A page of payments, newest first."""
         query = cursors.read_query(request.scope, PaymentQuery)
-        after = None if query.after is None else cursors.decode(cursors.AfterId, query.after).id
         async with services_of(request).reading() as connection:
             found = await store.page(
                 connection,
                 request.user.merchant_id,
                 request.user.livemode,
                 _filters(query),
-                after,
+                after_id(query),
                 query.limit + 1,
             )
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        following = cursors.AfterId(shown[-1].id) if has_more else None
-        objects = [views.payment_json(each) for each in shown]
-        return _answer(cursors.page(objects, has_more=has_more, following=following), 200)
+        return page_by_id([(each.id, views.payment_json(each)) for each in found], query.limit)
 
     @post("/{payment_id:str}/confirm", status_code=200)
     async def confirm(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
@@ -137,7 +137,7 @@ class PaymentController(Controller):
             actor=ids.show(ids.API_KEY, request.user.key_id),
             action="payment.resolve",
             object_id=payment_id,
-            ip=request.client.host if request.client else None,
+            ip=client_address(request),
             request_id=current().request_id,
             changes={"action": resolution.action, "reason": resolution.reason},
         )
@@ -153,7 +153,7 @@ async def _act(
     asked = act_on_payment.Request(
         merchant_id=user.merchant_id,
         livemode=user.livemode,
-        payment_id=_payment_id(payment_id),
+        payment_id=read_id(ids.PAYMENT, payment_id, "payment"),
         key=optional_key(request.scope),
         fingerprint=fingerprint_of(request, body),
         waiter=services.process if wait_s else None,
@@ -165,33 +165,13 @@ async def _act(
             with services.waiters.expect(acted.operation_id) as over:
                 await wait_for(over, wait_s)
         content = await act_on_payment.acted_now(services, acted)
-    return _answer(content, 200, prefer.applied(wait_s), replayed=acted.replayed)
-
-
-def services_of(request: Request[Any, Any, State]) -> Services:
-    """What this process works with."""
-    services: Services = request.app.state.services
-    return services
-
-
-def _answer(
-    content: bytes, status: int, headers: dict[str, str] | None = None, *, replayed: bool = False
-) -> Response[bytes]:
-    extra = {"Idempotency-Replayed": "true"} if replayed else {}
-    return Response(content, status_code=status, media_type=_JSON, headers={**(headers or {}), **extra})
-
-
-def _payment_id(text: str) -> UUID:
-    payment_id = ids.read(ids.PAYMENT, text)
-    if payment_id is None:
-        raise MyPayError("not_found", "There is no such payment.")
-    return payment_id
+    return answer(content, 200, prefer.applied(wait_s), replayed=acted.replayed)
 
 
 async def _find(connection: Any, user: Principal, text: str) -> Payment:
-    payment = await store.get(connection, user.merchant_id, user.livemode, _payment_id(text))
+    payment = await store.get(connection, user.merchant_id, user.livemode, read_id(ids.PAYMENT, text, "payment"))
     if payment is None:
-        raise MyPayError("not_found", "There is no such payment.")
+        raise missing("payment")
     return payment
 
 

@@ -16,7 +16,9 @@ from providers.contract import Card, Method, MobileMoney, Redirect, Verb
 from providers.registry import PROVIDERS
 
 METADATA_BYTES: Final = 8 * 1024
-PAN: Final = re.compile(r"^\d{12,19}$")
+PAN: Final = re.compile(r"\d{12,19}")
+_SEPARATORS: Final = re.compile(r"[\W_]")  # whatever people write between the digits of a card number
+_URL: Final = re.compile(r"[!-\[\]-~]+")  # printable ASCII (RFC 3986), less the backslash: browsers read it as a slash
 
 
 def verb(capture: Literal["automatic", "manual"]) -> Verb:
@@ -82,12 +84,17 @@ def _check_return_url(request: CreatePayment) -> None:
         if isinstance(request.method, RedirectInput):
             raise invalid("/return_url", "required", "A redirected payer needs an address to come back to.")
         return
+    if not _is_web_address(url):
+        raise invalid("/return_url", "invalid", "Write an http or https address in ASCII, without user name or password.")
+
+
+def _is_web_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
+        is_plain = parts.port != 0 and "@" not in parts.netloc  # reading a port that is none raises, too
     except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise invalid("/return_url", "invalid", "Write an http or https address without user name and password.")
+        return False
+    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname) and _URL.fullmatch(url) is not None
 
 
 def _phone(number: str, country: str | None, livemode: bool) -> tuple[str, str | None]:
@@ -111,8 +118,9 @@ def otp(text: str) -> str:
 
 def phone_filter(number: str) -> str:
     """A phone by which payments are looked for, as it was stored."""
+    written = "+" + number[1:] if number.startswith(" ") else number  # in a query, a "+" that was not escaped is a space
     try:
-        return phones.normalise(number).e164
+        return phones.normalise(written).e164
     except (phones.PhoneInvalid, phones.PhoneCountryMismatch):
         return number
 
@@ -126,8 +134,8 @@ def _is_trigger(number: str) -> bool:
 
 
 def _card(method: CardInput) -> Card:
-    digits = re.sub(r"[ -]", "", method.token)
-    if PAN.match(digits) and _luhn(digits):
+    digits = _SEPARATORS.sub("", method.token)
+    if PAN.fullmatch(digits) and _luhn(digits):
         raise MyPayError("card_number_refused")
     return Card(method.token)
 

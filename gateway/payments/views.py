@@ -59,7 +59,9 @@ class PaymentWithOperation(PaymentObject, kw_only=True):
     operation: OperationObject | None
 
 
-class _Data(Struct):
+class EventData(Struct):
+    """What an event is about: the object as GET would have shown it at that sequence."""
+
     object: Raw
 
 
@@ -73,7 +75,7 @@ class EventObject(Struct, kw_only=True):
     timestamp: str
     livemode: bool
     merchant: str
-    data: _Data
+    data: EventData
 
 
 encode = msgspec.json.Encoder().encode
@@ -149,7 +151,7 @@ def event(kind: str, payment: Payment, at: datetime, object_json: bytes | None =
         timestamp=timestamp(at),
         livemode=payment.livemode,
         merchant=ids.show(ids.MERCHANT, payment.merchant_id),
-        data=_Data(Raw(object_json or payment_json(payment))),
+        data=EventData(Raw(object_json or payment_json(payment))),
     )
     return Event(
         id=event_id,

@@ -11,8 +11,9 @@ from gateway import ids
 from gateway.store.database import Connection
 
 INSERT: Final = """
-insert into audit_events (id, merchant_id, actor, action, object_id, ip, request_id, outcome, changes, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+insert into audit_events (id, merchant_id, livemode, actor, action, object_id, ip, request_id, outcome, changes,
+                          created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 
 
@@ -29,12 +30,13 @@ class AuditRow(Struct, frozen=True, kw_only=True):
     changes: dict[str, Any] = {}
 
 
-async def insert(connection: Connection, row: AuditRow, now: datetime) -> None:
-    """Keep it, in the caller's transaction."""
+async def insert(connection: Connection, row: AuditRow, now: datetime, *, livemode: bool) -> None:
+    """Keep it, in the caller's transaction; `livemode` is that of the object."""
     await connection.execute(
         INSERT,
         ids.new(at_ms=int(now.timestamp() * 1000)),
         row.merchant_id,
+        livemode,
         row.actor,
         row.action,
         row.object_id,

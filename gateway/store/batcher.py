@@ -62,7 +62,8 @@ class Batcher(Generic[T, R]):
     """A bounded queue and a few lanes, each with a connection of its own.
 
     `write(connection, values)` does one transaction and returns one result (or exception) per value. On SQLSTATE
-    class 22, 23 or 54 the batch is split, so that a bad value fails alone; on a lost connection it is re-run.
+    class 22, 23 or 54, or a defect, the batch is split, so that a bad value fails alone; on a lost connection it is
+    re-run.
     `patience_s`: how long `submit` waits for an answer; None: until there is one.
     """
 
@@ -177,8 +178,8 @@ class Batcher(Generic[T, R]):
             item.begun_at = item.begun_at or now
         try:
             results = await self._write(connection, [item.value for item in batch])
-        except asyncpg.PostgresError as error:
-            if (error.sqlstate or "")[:2] not in DATA_ERRORS:
+        except Exception as error:
+            if not _is_about_values(error):
                 raise
             await self._split(connection, batch, error, again=again)
         else:
@@ -186,12 +187,22 @@ class Batcher(Generic[T, R]):
                 item.settle(result)
 
     async def _split(
-        self, connection: RawConnection, batch: list[_Item[T, R]], error: asyncpg.PostgresError, *, again: bool
+        self, connection: RawConnection, batch: list[_Item[T, R]], error: Exception, *, again: bool
     ) -> None:
         """Write each alone. One that was beaten to a unique key is tried once more: now it can see who has it."""
-        if len(batch) == 1 and (again or error.sqlstate != UNIQUE_VIOLATION):
+        sqlstate = getattr(error, "sqlstate", None)
+        if len(batch) == 1 and (again or sqlstate != UNIQUE_VIOLATION):
+            if sqlstate is None:
+                log.error("batch.defect", batch=self._name, exc_info=error)
             batch[0].settle(error)
             return
-        log.warning("batch.split", batch=self._name, size=len(batch), sqlstate=error.sqlstate)
+        log.warning("batch.split", batch=self._name, size=len(batch), error=type(error).__name__, sqlstate=sqlstate)
         for item in batch:
             await self._attempt(connection, [item], again=len(batch) == 1)
+
+
+def _is_about_values(error: Exception) -> bool:
+    """Whether one of the values is to blame: Postgres says so, or it is a defect of ours that one has brought out."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in DATA_ERRORS
+    return not isinstance(error, CONNECTION_LOST)

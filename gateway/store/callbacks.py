@@ -29,7 +29,9 @@ PARK: Final = """
 update callbacks set state = 'parked', parked_reference = $2, event_key = $3, next_publish_at = $4
  where id = $1 and state <> 'processed'
 """
-SEEN: Final = "select exists (select 1 from callbacks where account_id = $1 and event_key = $2 and id <> $3)"
+SEEN: Final = """
+select exists (select 1 from callbacks where account_id = $1 and event_key = $2 and id <> $3 and state = 'processed')
+"""
 BY_REFERENCE: Final = """
 select * from operations where lp = $1 and account_id = $2 and reference = $3 and verb <> 'query'
 """
@@ -107,7 +109,7 @@ async def park(
 
 
 async def seen(connection: Connection, account_id: UUID, event_key: str, callback_id: UUID) -> bool:
-    """Whether another callback with this key came before: it is counted, nothing more depends on it."""
+    """Whether another callback with this key was handled before: it is counted, nothing more depends on it."""
     found: bool = await connection.fetchval(SEEN, account_id, event_key, callback_id)
     return found
 

@@ -1,6 +1,7 @@
-"""Idempotency keys of the verbs on an existing payment; those of creation are written by `gateway.store.accept`."""
+"""Idempotency keys of all requests but the creation of payments, whose keys `gateway.store.accept` writes."""
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
@@ -17,10 +18,11 @@ INSERT: Final = """
 insert into idempotency_keys (lp, merchant_id, livemode, root_id, key, fingerprint, object_id, response, created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
+LOCK: Final = "select pg_advisory_xact_lock($1)"
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """Where a key is unique: one merchant, one mode, one payment."""
+    """Where a key is unique: one merchant, one mode, one payment; for configuration `root_id` is the merchant."""
 
     merchant_id: UUID
     livemode: bool
@@ -37,9 +39,15 @@ class Stored(Struct, frozen=True):
 
 
 async def find(connection: Connection, scope: Scope) -> Stored | None:
-    """What this key was used for, or None. Read it under the payment's lock."""
+    """What this key was used for, or None. Read it under the payment's lock, or after `lock`."""
     row = await connection.fetchrow(FIND, *_columns(scope))
     return None if row is None else Stored(bytes(row["fingerprint"]), row["object_id"], bytes(row["response"]))
+
+
+async def lock(connection: Connection, scope: Scope) -> None:
+    """Wait for another transaction with this key, where nothing else is locked that both would wait for."""
+    digest = sha256(repr(_columns(scope)).encode()).digest()
+    await connection.execute(LOCK, int.from_bytes(digest[:8], signed=True))
 
 
 async def insert(

@@ -79,7 +79,7 @@ async def act(workplace: Workplace, request: Request, decide: Decide, *, record:
             object_id = operation.id if operation is not None else request.payment_id
             await idempotency.insert(connection, _scope(request), request.fingerprint, object_id, body, now)
         if record is not None:
-            await audit.insert(connection, record, now)
+            await audit.insert(connection, record, now, livemode=request.livemode)
     for created in root.created:
         workplace.commands.send(created, request.waiter)
     operation_id = None if operation is None else operation.id

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import ids
 from gateway.payments import rules, views
-from gateway.payments.errors import MyPayError, NoRoute, Refusal
+from gateway.payments.errors import MyPayError, NoRoute, Refusal, invalid
 from gateway.payments.model import Customer, Details, Operation, Payment, State, Status
 from gateway.payments.queries import PUBLISH_GRACE
 from gateway.payments.requests import CreatePayment
@@ -88,6 +88,8 @@ def _chosen(route: Route, wanted: Wanted, accounts: Sequence[AccountRow]) -> Acc
         if account.id == route.account:
             return account
     if wanted.account is not None and not route.considered:
+        if any(account.id == wanted.account for account in accounts):
+            raise invalid("/provider", "invalid", "The account that is named is not at this provider.")
         raise MyPayError("not_found", "There is no such account.")
     raise NoRoute(
         Refusal(ids.show(ids.ACCOUNT, each.account), each.reason or Reason.DISABLED) for each in route.considered

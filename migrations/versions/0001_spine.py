@@ -185,6 +185,7 @@ create table events (
 ) partition by range (id);
 create index events_unpositioned on events (seq) where position is null;
 create index events_position on events (position) where position is not null;
+create index events_feed on events (merchant_id, livemode, position) where position is not null;
 create index events_object on events (object_id, sequence);
 
 create table relay (
@@ -225,6 +226,7 @@ create index callbacks_merchant on callbacks (merchant_id, id desc);
 create table audit_events (
     id uuid not null,
     merchant_id uuid not null,
+    livemode boolean not null,
     actor text not null,
     action text not null,
     object_id text not null,
@@ -235,6 +237,7 @@ create table audit_events (
     created_at timestamptz not null,
     primary key (id)
 ) partition by range (id);
+create index audit_events_merchant on audit_events (merchant_id, livemode, id desc);
 create index audit_events_object on audit_events (merchant_id, object_id, id desc);
 
 create table dead_letters (

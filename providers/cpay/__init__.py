@@ -13,6 +13,7 @@ SPEC: Final = ProviderSpec(
     methods=spec.METHODS,
     limits=spec.LIMITS,
     settings=spec.CPayAccount,
+    identity=spec.IDENTITY,
     base_url=lambda settings, livemode: settings.base_url,
     authenticate=operations.authenticate,
     verbs={

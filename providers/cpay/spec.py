@@ -41,6 +41,7 @@ class CPayAccount(Struct, frozen=True, kw_only=True):
     ca_bundle: str | None = None
 
 
+IDENTITY: Final = frozenset({"base_url", "client_code", "merchant_code"})
 COUNTRIES: Final = frozenset({"LS"})
 CURRENCIES: Final = frozenset({"LSL"})
 METHODS: Final = frozenset({"mobile_money"})

@@ -16,6 +16,7 @@ SPEC: Final = ProviderSpec(
     methods=spec.METHODS,
     limits=spec.LIMITS,
     settings=spec.SandboxAccount,
+    identity=spec.IDENTITY,
     base_url=spec.base_url,
     authenticate=operations.authenticate,
     verbs={

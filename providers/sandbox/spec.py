@@ -31,6 +31,7 @@ class SandboxAccount(Struct, frozen=True, kw_only=True):
     base_url: str | None = None
 
 
+IDENTITY: Final = frozenset({"base_url"})
 COUNTRIES: Final = ISO_COUNTRIES
 CURRENCIES: Final = ISO_CURRENCIES
 METHODS: Final = frozenset({"mobile_money", "card", "redirect"})

@@ -100,7 +100,7 @@ class Api(Wire):
 
     def payment(self, key: str | None = None, body: Any = None, **more: str) -> bytes:
         """The bytes of `pay`."""
-        return self.bytes_of("POST", "/v1/payments", body or BODY, key=key or uuid.uuid4().hex, **more)
+        return self.bytes_of("POST", "/v1/payments", BODY if body is None else body, key=key or uuid.uuid4().hex, **more)
 
 
 class Twins:

@@ -71,10 +71,8 @@ class Faults:
     async def _crash_point(self, fault: Fault) -> None:
         """Restart a process so that it kills itself at a named moment."""
         actor = self._stage.actors[fault.target]
-        actor.armed = None
+        actor.arm = fault.how["point"]
         actor.kill()
-        await asyncio.sleep(0.15)  # the supervisor has seen the death, and forgotten what was armed before
-        actor.armed = fault.how["point"]
 
     async def _freeze_claim(self, fault: Fault) -> None:
         """A worker freezes itself between a claim and its request; it is woken when the lease is over."""

@@ -196,7 +196,7 @@ class Merchant:
         return answer
 
     def _note(self, call: str, answer: Answer, **fields: Any) -> None:
-        fields["kind"] = answer.headers.get("content-type", "")
+        fields["content_type"] = answer.headers.get("content-type", "")
         if answer.status < 300:
             fields["id"] = json.loads(answer.body)["id"]
             fields["digest"] = hashlib.sha256(answer.body).hexdigest()[:16]

@@ -4,7 +4,7 @@
 |---|---|
 | latency | each piece is held for `latency_s`, and up to `jitter_s` more; order is kept |
 | reset | every connection that is open is reset, and `reset_p` of those that follow, in the middle of an exchange |
-| drop reply | the server gets the request and answers; in `drop_p` of the pieces the connection ends in place of the answer |
+| drop reply | the server gets the request; in place of `drop_p` of the answers' pieces the connection ends |
 | slice | pieces are cut into crumbs of up to `slice_bytes` |
 | black hole | connections are taken, and nothing that is sent arrives, either way, ever |
 | down | connections are refused |
@@ -45,6 +45,7 @@ class _Side(asyncio.Protocol):
     def __init__(self, link: "Link", other: "_Side | None" = None) -> None:
         self.link, self.other, self.is_client = link, other, other is None
         self.transport: Any = None
+        self.early: list[bytes] = []  # what the client sent before the server was reached
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -55,18 +56,18 @@ class _Side(asyncio.Protocol):
         self.transport = transport
         if self.is_client:
             self.link.sides.add(self)
-            transport.pause_reading()  # type: ignore[attr-defined]
             self.link.spawn(self._open())
         else:
             assert self.other is not None
-            self.other.transport.resume_reading()
+            self.other.other = self
+            if self.other.transport.is_closing():
+                self.transport.abort()
+            self.transport.write(b"".join(self.other.early))
 
     async def _open(self) -> None:
         """Connect to the server behind."""
         try:
-            _, self.other = await asyncio.get_running_loop().create_connection(
-                lambda: _Side(self.link, self), *self.link.upstream()
-            )
+            await asyncio.get_running_loop().create_connection(lambda: _Side(self.link, self), *self.link.upstream())
         except OSError:
             self.reset()
 
@@ -116,32 +117,34 @@ class _Side(asyncio.Protocol):
             self.transport.resume_reading()
         if self._waiting:
             self._plan(asyncio.get_running_loop())
-        elif self._ended and self.other is not None and self.other.transport is not None:
+        elif self._ended and self.other is not None:
             self.other.transport.close()
 
     def _write(self, data: bytes) -> None:
-        if self.other is not None and self.other.transport is not None and not self.other.transport.is_closing():
+        if self.other is None:
+            self.early.append(data)
+        elif not self.other.transport.is_closing():
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
-        if self.other is not None and self.other.transport is not None:
+        if self.other is not None:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.other is not None and self.other.transport is not None and not self.other.transport.is_closing():
+        if self.other is not None and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._ended = True
         self.link.sides.discard(self)
         self.link.doomed.discard(self)
-        if not self._waiting and self.other is not None and self.other.transport is not None:
+        if not self._waiting and self.other is not None:
             self.other.transport.close()
 
     def reset(self) -> None:
         """End both halves with RST, whatever is under way."""
         for side in (self, self.other):
-            if side is not None and side.transport is not None and not side.transport.is_closing():
+            if side is not None and not side.transport.is_closing():
                 # The option is set on a duplicate, since uvloop lends no real socket object.
                 with socket.socket(fileno=os.dup(side.transport.get_extra_info("socket").fileno())) as same:
                     same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)

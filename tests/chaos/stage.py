@@ -1,4 +1,4 @@
-"""The stage: every process of an installation, with a proxy before each server, and a supervisor that restarts the dead.
+"""The stage: all processes of an installation, a proxy before each server, and a supervisor that restarts the dead.
 
     clients ─► api-1, api-2 ─┐                 ┌─► postgres
     sandbox, cpay ─► public ─┤  each arrow is  ├─► kafka
@@ -61,10 +61,11 @@ class Kafka(EmbeddedKafka):
 
 
 class Actor:
-    """One supervised process. `armed` is the CRASH_AT of its next start; `down_until` keeps it dead for a while."""
+    """One supervised process. `arm` is the CRASH_AT of its next start; `down_until` keeps it dead for a while."""
 
     def __init__(self, name: str, program: Callable[["Actor"], Program]) -> None:
         self.name, self._program = name, program
+        self.arm: str | None = None
         self.armed: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.program: Program | None = None
@@ -75,6 +76,7 @@ class Actor:
 
     def start(self) -> None:
         """Start it, ending what is left of its predecessor."""
+        self.armed, self.arm = self.arm, None
         self.program = self._program(self)
         self.process = spawn(self.program)
         self.frozen = self.killed_by_us = False
@@ -237,7 +239,8 @@ class Stage:
 
     async def ready(self, name: str) -> None:
         """Wait until a process does its work."""
-        probe = {"postgres": self.postgres.answers, "kafka": self.kafka.answers, "valkey": self.valkey.answers}.get(name)
+        parts = {part.name: part.answers for part in (self.postgres, self.kafka, self.valkey)}
+        probe = parts.get(name)
         deadline = time.monotonic() + READY_S
         while True:
             actor = self.actors[name]
@@ -313,7 +316,6 @@ class Stage:
         self.deaths[actor.name] += 1
         if actor.armed and not actor.killed_by_us:
             self.crashed[actor.armed.split(":")[0]] += 1
-        actor.armed = None
 
     async def wipe_kafka(self) -> None:
         """Lose the broker's disk: it comes back empty, without topics and offsets."""
@@ -328,12 +330,14 @@ class Stage:
 
     async def heal(self) -> None:
         """Fair weather everywhere, everything awake and unarmed."""
+        await asyncio.sleep(2 * RESTART_S)  # what was about to start with a crash point has started
         for link in self.links.values():
             await link.heal()
         for actor in self.actors.values():
-            actor.down_until = 0.0
-            if actor.alive:
-                actor.thaw()
+            actor.down_until, actor.arm = 0.0, None
+            actor.thaw()
+            if actor.armed:
+                actor.kill()
 
     async def close(self) -> None:
         """End everything, the parts last."""

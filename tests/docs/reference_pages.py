@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from gateway.http.openapi import ENDPOINTS, Endpoint
+from gateway.http.endpoints import ENDPOINTS, Endpoint
 from gateway.metrics import METRICS, LabelledCounter
 from gateway.payments.errors import PROBLEMS, FieldCode
 from gateway.payments.model import ReviewReason
@@ -36,12 +36,12 @@ def api() -> str:
     """docs/reference/api.md."""
     return page(
         "API",
-        "gateway/http/openapi.py",
+        "gateway/http/endpoints.py",
         API,
         table(["call", "what it does", "answers", "Idempotency-Key", "errors of its own"], map(_operation, ENDPOINTS)),
         "Every call can also be answered with the general [errors](errors.md).",
         "## Filters",
-        *(_filters(each) for each in ENDPOINTS if each.query is not None),
+        *map(_filters, filter(_parameters, ENDPOINTS)),
     )
 
 
@@ -50,15 +50,18 @@ def _operation(endpoint: Endpoint) -> tuple[str, ...]:
         code(f"{endpoint.method.upper()} {endpoint.path}"),
         endpoint.summary,
         str(endpoint.status),
-        "required" if endpoint.keyed else "",
+        "required" if endpoint.keyed else "honoured" if endpoint.repeatable else "",
         codes(endpoint.problems),
     )
 
 
 def _filters(endpoint: Endpoint) -> str:
-    assert endpoint.query is not None
-    names = [field.encode_name for field in msgspec.structs.fields(endpoint.query)]
-    return f"`GET {endpoint.path}` takes {codes(names)}."
+    return f"`GET {endpoint.path}` takes {codes(_parameters(endpoint))}."
+
+
+def _parameters(endpoint: Endpoint) -> list[str]:
+    fields = msgspec.structs.fields(endpoint.query) if endpoint.query is not None else ()
+    return [field.encode_name for field in fields]
 
 
 # --- Errors -----------------------------------------------------------------------------------------------------------
@@ -143,6 +146,9 @@ METRICS_PAGE = """
 `GET /metrics` of the API, in Prometheus' text format; with `METRICS_TOKEN` set it asks for that token as a bearer
 token. Gauges are read from the database; counters and histograms are of the process that answers, since its start.
 Names and labels are only added to.
+
+Not yet: workers count what they do and have no `/metrics`, so that `mypay_payments_total` and `mypay_callbacks_total`
+show only what API processes did themselves; `mypay_accept_seconds` and `mypay_dead_letters_total` are not counted.
 """
 
 

@@ -28,15 +28,14 @@ class Teller:
             )
         )
 
-    async def answer(self, outcome: Outcome, *, fence: int = 1, operation_id: UUID | None = None) -> Root | None:
-        return await self.recorder.record(
-            Answer(
-                payment_id=self.payment_id,
-                operation_id=operation_id or self.operation_id,
-                fence=fence,
-                outcome=outcome,
-            )
+    def answered(self, outcome: Outcome, *, fence: int = 1, operation_id: UUID | None = None) -> Answer:
+        """The fact that a worker's call had this outcome, not told yet."""
+        return Answer(
+            payment_id=self.payment_id, operation_id=operation_id or self.operation_id, fence=fence, outcome=outcome
         )
+
+    async def answer(self, outcome: Outcome, *, fence: int = 1, operation_id: UUID | None = None) -> Root | None:
+        return await self.recorder.record(self.answered(outcome, fence=fence, operation_id=operation_id))
 
     async def performed(self, outcome: Outcome, *, fence: int = 1) -> None:
         """A worker claims the charge and answers."""

@@ -21,7 +21,13 @@ from tests.engine.conftest import Announced, Begin, Later
 from tests.engine.teller import Teller
 
 TIMEOUT = Unknown(detail="timeout")
-DOUBTFUL = [Declined(code=DeclineCode.DECLINED), NotSent(detail="refused"), TIMEOUT, Ambiguous(detail="?"), Throttled()]
+DOUBTFUL: list[Outcome] = [
+    Declined(code=DeclineCode.DECLINED),
+    NotSent(detail="refused"),
+    TIMEOUT,
+    Ambiguous(detail="?"),
+    Throttled(),
+]
 
 
 # --- Claims ---------------------------------------------------------------------------------------------------------
@@ -152,7 +158,8 @@ async def test_a_success_counts_whoever_brings_it(begin: Begin, later: Later, ou
 
 async def test_an_answer_told_twice_changes_nothing(begin: Begin, announced: Announced) -> None:
     """A batch whose commit was not confirmed is run again: with every outcome."""
-    for outcome in (Succeeded(), Pending(), *DOUBTFUL):
+    said: list[Outcome] = [Succeeded(), Pending(), *DOUBTFUL]
+    for outcome in said:
         tell = await begin()
         await tell.performed(outcome)
         before = dict(await tell.story.operation()), dict(await tell.story.payment()), await tell.story.events()

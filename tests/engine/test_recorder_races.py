@@ -8,10 +8,12 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from gateway import ids
 from gateway.clock import Clock
 from gateway.payments.facts import Answer, Ask, Claim, Expire, Fact, Proof
 from gateway.payments.model import Evidence, State, Status
 from gateway.settings import Settings
+from gateway.store import roots as store
 from gateway.store.database import Pool
 from gateway.usecases.record_outcome import Recorder
 from providers.contract import Declined, Pending, Succeeded, Unknown
@@ -80,9 +82,16 @@ async def test_one_of_many_claims_wins(begin: Begin, pair: tuple[Recorder, Recor
         assert (row["fence"], row["sends"]) == (1, 1)
 
 
-async def test_overlapping_batches_do_not_deadlock(pool: Pool, begin: Begin, pair: tuple[Recorder, Recorder]) -> None:
-    tells = await begin_many(begin, 600)  # enough for the planner to look each payment up, in the order it is given
-    await pool.execute("analyze payments, operations")
+async def test_locks_are_taken_in_one_order(pool: Pool, begin: Begin) -> None:
+    keys = [tell.payment_id for tell in await begin_many(begin, 50)]
+    random.shuffle(keys)
+    async with pool.acquire() as connection, connection.transaction():
+        roots = await store.lock(connection, {key: [] for key in keys}, pace=1.0)
+    assert list(roots) == sorted(keys, key=lambda key: (ids.lp_of(key), key))
+
+
+async def test_overlapping_batches_do_not_deadlock(begin: Begin, pair: tuple[Recorder, Recorder]) -> None:
+    tells = await begin_many(begin, 200)
     with capture_logs() as logs:
         for _ in range(15):
             await asyncio.gather(*(recorder.record(fact) for recorder in pair for fact in some_facts(tells)))

@@ -24,7 +24,7 @@ async def seconds_until(tell: Teller, appointment: str) -> float:
     """From the last change of the charge to an appointment of its."""
     row = await tell.story.operation()
     at: datetime = row[appointment]
-    return (at - row["updated_at"]).total_seconds()
+    return float((at - row["updated_at"]).total_seconds())
 
 
 # --- Sending again --------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from gateway.http.openapi import ENDPOINTS, document
-from gateway.http.payments import PaymentController
+from gateway.http.controllers import CONTROLLERS
+from gateway.http.endpoints import ENDPOINTS
+from gateway.http.openapi import document
 from gateway.http.problems import Problem
 from tests.http.wire import Wire
 
@@ -27,7 +28,7 @@ def nodes(value: Any) -> Iterator[Any]:
 
 
 def test_it_describes_the_routes_of_v1_and_no_others() -> None:
-    routes = Litestar([PaymentController], openapi_config=None).routes
+    routes = Litestar(CONTROLLERS, openapi_config=None).routes
     served = {(m.lower(), r.path_format) for r in routes for m in r.methods if m != "OPTIONS"}
     assert {(each.method, each.path) for each in ENDPOINTS} == served
 

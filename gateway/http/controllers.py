@@ -1,0 +1,17 @@
+"""Every controller whose callers need an API key."""
+
+from typing import Final
+
+from litestar import Controller
+
+from gateway.http.accounts import AccountController
+from gateway.http.events import EventController
+from gateway.http.payments import PaymentController
+from gateway.http.providers import ProviderController
+
+CONTROLLERS: Final[tuple[type[Controller], ...]] = (
+    PaymentController,
+    EventController,
+    ProviderController,
+    AccountController,
+)

@@ -1,0 +1,1 @@
+"""The HTTP contract over real sockets: one installation without workers, many merchants."""

@@ -1,0 +1,224 @@
+"""One run: open the stage, the load with the faults, healing, waiting until it is quiet, and the evidence."""
+
+import asyncio
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import plan as plans
+from tests.chaos.checker import collect
+from tests.chaos.faults import Faults
+from tests.chaos.history import History
+from tests.chaos.load import CASES, SHORT_S, Case, Load
+from tests.chaos.observer import Observer
+from tests.chaos.plan import Fault
+from tests.chaos.stage import CHECKOUT, PREFIX, SIMULATORS, WORKERS, Stage
+
+# What still has to happen before it is quiet: all of it is 0 then. An unknown at C-Pay, which promises nothing about
+# what it does not find, stays unknown until its declared end; see `_age`.
+OPEN = """
+select (select count(*) from payments p where status in ('pending', 'processing', 'requires_action') and review is null
+           and not exists (select 1 from operations o where o.payment_id = p.id and o.state = 'unknown'
+                                                        and o.provider = 'cpay')) as payments,
+       (select count(*) from operations where state in ('prepared', 'sent')
+           and (next_publish_at is not null or state = 'sent')) as operations,
+       (select count(*) from events where position is null) as unpositioned,
+       (select count(*) from callbacks where state = 'received') as callbacks,
+       (select next_position - 1 - published_position from relay) as unpublished
+"""
+AGE = """
+update operations set sent_at = sent_at - interval '3 days', next_query_at = now()
+ where provider = 'cpay' and state = 'unknown' and verb = 'charge'
+"""
+STILL_UNKNOWN = """
+select count(*) from payments where status in ('pending', 'processing', 'requires_action') and review is null
+"""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a run is made of."""
+
+    directory: Path
+    seed: int
+    seconds: float
+    clients: int = 24
+    pace: float = 0.1
+    settle_s: float = 150.0
+    tree: Path = CHECKOUT
+    cases: tuple[Case, ...] = CASES
+    faults: list[Fault] | None = None  # None: those of the seed
+    skewed: bool = True
+    command: str = ""
+
+
+@dataclass
+class Ended:
+    """How a run ended, for the report: `run.json`."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+async def perform(script: Script, say: Callable[[str], None]) -> Path:
+    """Do the run; returns the directory with the evidence."""
+    evidence = script.directory / "evidence"
+    evidence.mkdir(parents=True, exist_ok=True)
+    skews = plans.skews(script.seed) if script.skewed else {}
+    stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=script.tree, skews=skews)
+    history = History(evidence / "history.jsonl")
+    facts: dict[str, Any] = {
+        "command": script.command,
+        "seed": script.seed,
+        "seconds": script.seconds,
+        "clients": script.clients,
+        "pace": script.pace,
+        "skews": skews,
+        "began": time.time(),
+        "machine": f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
+    }
+    try:
+        say(f"seed {script.seed}: opening the stage in {script.directory}")
+        await stage.open(say)
+        await _act(script, stage, history, facts, evidence, say)
+    finally:
+        history.close()
+        await stage.close()
+    for name in SIMULATORS:
+        shutil.copy(script.directory / "simulators" / f"{name}.jsonl", evidence)
+    (evidence / "run.json").write_text(json.dumps(facts, indent=1))
+    return evidence
+
+
+async def _act(
+    script: Script, stage: Stage, history: History, facts: dict[str, Any], evidence: Path, say: Callable[[str], None]
+) -> None:
+    servers = f"127.0.0.1:{stage.links['kafka'].port}"
+    observer = Observer(servers, f"{PREFIX}payments.events.test", evidence / "observed.jsonl", lambda: stage.wipes)
+    watching = asyncio.create_task(observer.run())
+    ports = [stage.links[name].port for name in ("api-1", "api-2")]
+    load = Load(ports, stage.demo.api_key, history, script.seed, script.cases)
+    faults = Faults(stage, say, script.seed)
+    planned = plans.plan(script.seed, script.seconds) if script.faults is None else script.faults
+    facts["resources_before"] = await _resources(stage)
+    say(f"load: {script.clients} clients for {script.seconds:.0f} s, {len(planned)} faults")
+    running = asyncio.create_task(load.run(script.clients))
+    chaos = asyncio.create_task(faults.run(planned))
+    teller = asyncio.create_task(_tell(load, history, say))
+    try:
+        await asyncio.sleep(max(0.0, script.seconds - SHORT_S / 2))
+        load.no_short = True
+        await asyncio.sleep(min(script.seconds, SHORT_S / 2))
+        load.stopping = True
+        await chaos
+        say("healing")
+        await stage.heal()
+        await running
+    finally:
+        teller.cancel()
+    facts |= {"load_ended": time.time(), "acknowledged": load.acknowledged, "calls": dict(history.counts)}
+    facts["settled"] = await _settle(script, stage, say, facts)
+    await load.close()
+    if stage.wipes:
+        await stage.run_mypay("events", "republish", "--from", "1")
+        await asyncio.sleep(8)
+        await _quiet(stage, script.settle_s, say)
+    facts["lag"] = await _drained(servers)
+    facts["observed_to_the_end"] = await _observed(observer)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    observer.close()
+    facts["resources_after"] = await _resources(stage)
+    facts |= {
+        "faults": dict(faults.done),
+        "poison": faults.poison,
+        "crash_points": dict(stage.crashed),
+        "deaths": dict(stage.deaths),
+        "wipes": stage.wipes,
+        "links": {name: link.counts for name, link in stage.links.items()},
+        "ended": time.time(),
+    }
+    await collect.dump(stage.postgres.uri("mypay"), evidence)
+
+
+async def _tell(load: Load, history: History, say: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(10)
+        say(f"           … {load.acknowledged} payments acknowledged, {history.counts['create info']} given up")
+
+
+async def _settle(script: Script, stage: Stage, say: Callable[[str], None], facts: dict[str, Any]) -> bool:
+    """Wait until nothing is left to do; then let three days pass for what C-Pay cannot answer."""
+    quiet = await _quiet(stage, script.settle_s, say)
+    facts["quiet_after_s"] = round(time.time() - facts["load_ended"], 1)
+    connection = await stage.connect()
+    try:
+        aged = await connection.execute(AGE)
+        facts["aged"] = int(aged.split()[-1])
+        deadline = time.monotonic() + 20
+        while await connection.fetchval(STILL_UNKNOWN) and time.monotonic() < deadline:
+            await asyncio.sleep(0.5)
+        facts["open_at_the_end"] = await connection.fetchval(STILL_UNKNOWN)
+    finally:
+        await connection.close()
+    return quiet and await _quiet(stage, 20, say)
+
+
+async def _quiet(stage: Stage, limit_s: float, say: Callable[[str], None]) -> bool:
+    deadline, told = time.monotonic() + limit_s, 0.0
+    connection = await stage.connect()
+    try:
+        while True:
+            left = dict(await connection.fetchrow(OPEN))
+            if not any(left.values()):
+                return True
+            if time.monotonic() > deadline:
+                say(f"not quiet after {limit_s:.0f} s: {left}")
+                return False
+            if time.monotonic() > told + 10:
+                told = time.monotonic()
+                say(f"           waiting for {left}")
+            await asyncio.sleep(0.5)
+    finally:
+        await connection.close()
+
+
+async def _drained(servers: str) -> dict[str, int]:
+    """The consumer groups' lag, once it is gone, or after 30 s."""
+    for _ in range(30):
+        behind = await collect.lag(servers, PREFIX)
+        if not behind:
+            break
+        await asyncio.sleep(1)
+    return behind
+
+
+async def _observed(observer: Observer) -> bool:
+    for _ in range(60):
+        observer.at_end = False
+        await asyncio.sleep(1)
+        if observer.at_end:
+            return True
+    return False
+
+
+async def _resources(stage: Stage) -> dict[str, dict[str, int]]:
+    """Memory, descriptors and threads of our processes, and the connections of all to PostgreSQL."""
+    connection = await stage.connect()
+    try:
+        clients = await connection.fetchval("select count(*) from pg_stat_activity where application_name = 'mypay'")
+    finally:
+        await connection.close()
+    found = {"postgres": {"connections": clients}}
+    for name in ("api-1", "api-2", *WORKERS):
+        found[name] = {"rss_kb": 0, "fds": 0, "starts": stage.actors[name].starts}
+        for pid in stage.actors[name].pids():
+            status = Path(f"/proc/{pid}/status").read_text()
+            found[name]["rss_kb"] += int(status.split("VmRSS:")[1].split()[0])
+            found[name]["fds"] += len(os.listdir(f"/proc/{pid}/fd"))
+    return found
