@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from gateway import crash_points, logs
 from gateway import settings as settings_module
 from gateway.clock import Clock
-from gateway.http import openapi
+from gateway.http import docs_page, openapi
 from gateway.http.auth import KeyCache, authentication
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
@@ -29,7 +29,7 @@ from gateway.settings import Settings
 from gateway.store import directory, gauges, wakeups
 from gateway.store.accept import accept
 from gateway.store.batcher import Batcher
-from gateway.store.database import connect, create_pool, keep_clock, read_clock
+from gateway.store.database import close_pool, connect, create_pool, keep_clock, read_clock
 from gateway.store.migrate import check_schema
 from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
@@ -57,10 +57,10 @@ def create_app(settings: Settings) -> ASGIApp:
     """The application with these settings. Nothing is opened before it starts."""
     process = Process(settings)
     merchants = Router(path="", route_handlers=CONTROLLERS, middleware=[authentication(KeyCache(process.find_key))])
-    document = openapi.route(settings.public_url, version("mypay"))
+    documents = [page.route(settings.public_url, version("mypay")) for page in (openapi, docs_page)]
     base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
     app = Litestar(
-        route_handlers=[merchants, receive_callback, return_page, document, *base],
+        route_handlers=[merchants, receive_callback, return_page, *documents, *base],
         lifespan=[process.lifespan],
         openapi_config=None,
         **base_kwargs(settings.public_url),
@@ -93,7 +93,7 @@ class Process:
     async def _open(self, stack: AsyncExitStack) -> Services:
         settings, clock = self._settings, Clock()
         pool = await create_pool(settings, size=READ_CONNECTIONS)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         async with pool.acquire() as connection:
             await check_schema(connection)
         await read_clock(clock, pool)

@@ -1,4 +1,4 @@
-"""API keys: `sk_test_` or `sk_live_`, 32 random base62 characters (190 bits), 6 of checksum.
+"""API keys: `sk_test_` or `sk_live_` (`rk_…` if restricted), 32 random base62 characters (190 bits), 6 of checksum.
 
 The checksum lets a mistyped key be refused without asking the database, and lets secret scanners be sure. Only the
 SHA-256 of a key is stored: with that much randomness a slow hash would protect nothing.
@@ -14,13 +14,13 @@ from typing import Final
 _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_CHARACTERS: Final = 32
 _CHECKSUM_CHARACTERS: Final = 6  # 62^6 > 2^32
-_SHAPE: Final = re.compile(r"sk_(?:test|live)_[0-9A-Za-z]{38}")
+_SHAPE: Final = re.compile(r"[sr]k_(?:test|live)_[0-9A-Za-z]{38}")
 PREFIX_CHARACTERS: Final = 12  # "sk_test_" and four more: enough to tell keys apart, far too few to guess one
 
 
-def make(livemode: bool) -> str:
+def make(livemode: bool, *, restricted: bool = False) -> str:
     """A new key. It is shown once, and never stored."""
-    start = "sk_live_" if livemode else "sk_test_"
+    start = f"{'rk' if restricted else 'sk'}_{'live' if livemode else 'test'}_"
     body = start + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_CHARACTERS))
     return body + _checksum(body)
 

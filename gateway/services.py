@@ -21,6 +21,7 @@ from gateway.usecases.record_outcome import Commands, Recorder
 from gateway.usecases.waiters import Waiters
 
 ACCOUNTS_AGE_S = 2.0
+CHECKOUT_S = 1.0  # for how long a request waits for a connection; then 503
 
 
 class Accounts:
@@ -35,7 +36,7 @@ class Accounts:
         return await self._cache.get((merchant_id, livemode), fresh=fresh)
 
     async def _read(self, key: tuple[UUID, bool]) -> list[AccountRow]:
-        async with self._pool.acquire() as connection:
+        async with self._pool.acquire(timeout=CHECKOUT_S) as connection:
             return await directory.merchant_accounts(connection, *key)
 
 
@@ -62,8 +63,8 @@ class Services(Struct, frozen=True, kw_only=True):
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
-        """A connection for reading, for at most a second's wait."""
-        async with asyncio.timeout(1):
+        """A connection for reading. Raises `TimeoutError` when none becomes free within `CHECKOUT_S`."""
+        async with asyncio.timeout(CHECKOUT_S):
             connection = await self.pool.acquire()
         try:
             yield connection

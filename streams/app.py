@@ -16,7 +16,7 @@ from gateway import logs
 from gateway.clock import Clock
 from gateway.sealing import Sealer
 from gateway.settings import Settings
-from gateway.store.database import Pool, create_pool, keep_clock, read_clock
+from gateway.store.database import Pool, close_pool, create_pool, keep_clock, read_clock
 from gateway.store.migrate import check_schema
 from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
@@ -71,7 +71,7 @@ class Worker:
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, clock = self._settings, Clock()
         pool = await create_pool(settings, size=CONNECTIONS)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         async with pool.acquire() as connection:
             await check_schema(connection)
         await read_clock(clock, pool)

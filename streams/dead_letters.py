@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import msgspec
 import structlog
 
+from gateway.metrics import METRICS
 from gateway.store.database import Pool
 from providers import redaction
 from streams import topics
@@ -62,6 +63,7 @@ async def bury(pool: Pool, publisher: Publisher, record: Record, group: str, err
         type(error).__name__,
         reason,
     )
+    METRICS.dead_letters.inc()
     log.error("record.buried", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
     if not await publisher.publish_in_order([_copy(record, group, error, reason)], limit_s=COPY_LIMIT_S):
         log.warning("record.not_copied", topic=topics.dead(record.topic), offset=record.offset)

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway import account_settings, ids
-from gateway.http import cursors
+from gateway.http import cursors, scopes
 from gateway.http.cursors import PageQuery
 from gateway.http.handling import Authenticated, after_id, answer, asker, missing, page_by_id, read_id, services_of
 from gateway.http.json_body import read_json
@@ -51,6 +51,7 @@ class AccountController(Controller):
     """Accounts of the key's merchant, in the key's mode."""
 
     path = "/v1/accounts"
+    opt = scopes.opt("accounts")
 
     @post()
     async def create(self, request: Authenticated) -> Response[bytes]:

@@ -6,6 +6,7 @@ unknown is never remembered: one that was just made works at once, on every proc
 
 import hmac
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -13,9 +14,10 @@ import structlog
 from litestar.types import ASGIApp, Middleware, Receive, Scope, Send
 from msgspec import Struct
 
-from gateway import ids, keys
+from gateway import ids, keys, scopes
 from gateway.http import headers
 from gateway.http.context import current
+from gateway.http.scopes import needed
 from gateway.payments.errors import MyPayError
 from gateway.store.cache import Cache
 from gateway.store.database import CONNECTION_LOST
@@ -29,11 +31,16 @@ FindKey: TypeAlias = Callable[[bytes], Awaitable[ApiKeyRow | None]]
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Whom a key stands for. `livemode` comes from here and from nowhere else."""
+    """Whom a key stands for. `livemode` comes from here and from nowhere else.
+
+    `grants` are what a restricted key may do ("payments:read"); None: everything.
+    """
 
     key_id: UUID
     merchant_id: UUID
     livemode: bool
+    grants: frozenset[str] | None = None
+    expires_at: datetime | None = None
 
 
 class KeyCache:
@@ -64,28 +71,44 @@ class KeyCache:
             raise MyPayError("unavailable") from error
         finally:
             self._strangers -= stranger
-        if row is None or row.revoked_at is not None or not hmac.compare_digest(row.key_hash, digest):
+        if row is None or not _works(row) or not hmac.compare_digest(row.key_hash, digest):
             self._good.discard(digest)
             raise _unknown()
         self._good.add(digest)
-        return Principal(key_id=row.id, merchant_id=row.merchant_id, livemode=row.livemode)
+        return _principal(row)
+
+
+def _works(row: ApiKeyRow) -> bool:
+    return row.revoked_at is None and not row.expired
+
+
+def _principal(row: ApiKeyRow) -> Principal:
+    return Principal(
+        key_id=row.id,
+        merchant_id=row.merchant_id,
+        livemode=row.livemode,
+        grants=scopes.granted(None if row.resources is None else scopes.decode(row.resources)),
+        expires_at=row.expires_at,
+    )
 
 
 def _unknown() -> MyPayError:
-    return MyPayError("unauthorized", "The API key is unknown, revoked or malformed.")
+    return MyPayError("unauthorized", "The API key is unknown, revoked, expired or malformed.")
 
 
 class Authentication:
-    """ASGI middleware that sets `request.user` to the `Principal`, or answers 401."""
+    """ASGI middleware that sets `request.user` to the `Principal`, or answers 401 or 403."""
 
     def __init__(self, app: ASGIApp, *, cache: KeyCache) -> None:
         self._app = app
         self._cache = cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, authenticated. Raises `unauthorized` or `unavailable`."""
+        """Let the request pass, authenticated. Raises `unauthorized`, `forbidden` or `unavailable`."""
         principal = await self._cache.principal(credential(scope))
         scope["user"] = principal
+        if principal.grants is not None and (permission := needed(scope)) not in (None, *principal.grants):
+            raise MyPayError("forbidden", f"The key lacks {permission}.")
         merchant = current().merchant = ids.show(ids.MERCHANT, principal.merchant_id)
         structlog.contextvars.bind_contextvars(merchant=merchant)
         await self._app(scope, receive, send)

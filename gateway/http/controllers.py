@@ -5,6 +5,9 @@ from typing import Final
 from litestar import Controller
 
 from gateway.http.accounts import AccountController
+from gateway.http.api_keys import ApiKeyController
+from gateway.http.audit_events import AuditController
+from gateway.http.callback_log import CallbackController
 from gateway.http.events import EventController
 from gateway.http.payments import PaymentController
 from gateway.http.providers import ProviderController
@@ -14,4 +17,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     EventController,
     ProviderController,
     AccountController,
+    ApiKeyController,
+    CallbackController,
+    AuditController,
 )

@@ -6,23 +6,32 @@ with the routes that there are.
 
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from gateway.catalogue import ProviderObject
 from gateway.http.accounts import AccountQuery, CreateAccount, UpdateAccount
+from gateway.http.api_keys import ApiKeyQuery, CreateApiKey, RotateApiKey
+from gateway.http.audit_events import AuditEventObject, AuditQuery
+from gateway.http.callback_log import CallbackQuery
 from gateway.http.events import EventQuery
-from gateway.http.payments import PaymentQuery
+from gateway.http.payments import PaymentQuery, TimelineQuery
 from gateway.http.providers import CatalogueQuery
+from gateway.http.scopes import of_route
 from gateway.payments.errors import Code
 from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
 from gateway.payments.views import EventObject, PaymentObject, PaymentWithOperation
+from gateway.scopes import Resource
 from gateway.usecases.manage_accounts import AccountObject
+from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
+from gateway.usecases.replay_callback import CallbackObject
+from gateway.usecases.timeline import TimelineEntry
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One operation. With a `query` it answers pages of `returns`.
 
-    `keyed`: needs an Idempotency-Key, and takes `Prefer: wait`. `repeatable`: takes an Idempotency-Key.
+    `keyed`: needs an Idempotency-Key, and takes `Prefer: wait`. `repeatable`: takes an Idempotency-Key. `resource` is
+    what a restricted key must be allowed to read or write; None: every key may.
     """
 
     method: Literal["get", "post", "put", "patch", "delete"]
@@ -36,6 +45,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     keyed: bool = False
     repeatable: bool = False
     problems: tuple[Code, ...] = ()
+    resource: Resource | UnsetType | None = UNSET
+
+    @property
+    def permission(self) -> str | None:
+        """What a restricted key needs; by default on the resource that the path names."""
+        resource = self.path.split("/")[2] if self.resource is UNSET else self.resource
+        return of_route(None if resource is None else str(resource), self.method.upper())
 
     @property
     def is_list(self) -> bool:
@@ -66,6 +82,14 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="get", path="/v1/payments/{payment_id}", id="getPayment", summary="Read a payment", returns=PaymentObject
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/payments/{payment_id}/timeline",
+        id="getPaymentTimeline",
+        summary="Read everything that happened to a payment, oldest first",
+        query=TimelineQuery,
+        returns=TimelineEntry,
     ),
     Endpoint(
         method="post",
@@ -105,6 +129,7 @@ ENDPOINTS: Final = (
         returns=PaymentWithOperation,
         keyed=True,
         problems=("payment_not_resolvable",),
+        resource="reviews",
     ),
     Endpoint(
         method="get",
@@ -123,9 +148,15 @@ ENDPOINTS: Final = (
         summary="List the providers that accounts can be made at",
         query=CatalogueQuery,
         returns=ProviderObject,
+        resource=None,
     ),
     Endpoint(
-        method="get", path="/v1/providers/{name}", id="getProvider", summary="Read a provider", returns=ProviderObject
+        method="get",
+        path="/v1/providers/{name}",
+        id="getProvider",
+        summary="Read a provider",
+        returns=ProviderObject,
+        resource=None,
     ),
     Endpoint(
         method="post",
@@ -168,5 +199,73 @@ ENDPOINTS: Final = (
         id="disableAccount",
         summary="Disable an account: it takes no new payments",
         returns=AccountObject,
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/api_keys",
+        id="createApiKey",
+        summary="Make an API key, which is shown this once",
+        body=CreateApiKey,
+        returns=NewApiKeyObject,
+        status=201,
+        repeatable=True,
+        problems=("secret_already_shown",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/api_keys",
+        id="listApiKeys",
+        summary="List API keys, newest first",
+        query=ApiKeyQuery,
+        returns=ApiKeyObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get", path="/v1/api_keys/{key_id}", id="getApiKey", summary="Read an API key", returns=ApiKeyObject
+    ),
+    Endpoint(
+        method="delete",
+        path="/v1/api_keys/{key_id}",
+        id="revokeApiKey",
+        summary="Revoke an API key: it is refused within 5 seconds",
+        returns=ApiKeyObject,
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/api_keys/{key_id}/rotate",
+        id="rotateApiKey",
+        summary="Replace an API key by one that may do the same; the old one goes on working for a while",
+        body=RotateApiKey,
+        returns=NewApiKeyObject,
+        status=201,
+        repeatable=True,
+        problems=("secret_already_shown",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/callbacks",
+        id="listCallbacks",
+        summary="List what providers sent, newest first",
+        query=CallbackQuery,
+        returns=CallbackObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/callbacks/{callback_id}/replay",
+        id="replayCallback",
+        summary="Have a callback handled again",
+        body=Nothing,
+        returns=CallbackObject,
+        repeatable=True,
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/audit_events",
+        id="listAuditEvents",
+        summary="List who changed what, newest first",
+        query=AuditQuery,
+        returns=AuditEventObject,
+        problems=("invalid_cursor",),
     ),
 )

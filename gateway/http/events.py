@@ -7,7 +7,7 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from gateway import ids
-from gateway.http import cursors
+from gateway.http import cursors, scopes
 from gateway.http.cursors import AfterPosition, PageQuery
 from gateway.http.handling import Authenticated, answer, missing, read_id, services_of
 from gateway.store import events as store
@@ -26,6 +26,7 @@ class EventController(Controller):
     """Events of the key's merchant, in the key's mode."""
 
     path = "/v1/events"
+    opt = scopes.opt("events")
 
     @get()
     async def page(self, request: Authenticated) -> Response[bytes]:

@@ -14,7 +14,7 @@ from gateway.payments.errors import PROBLEMS, Code
 _REF: Final = "#/components/schemas/{name}"
 
 
-_ALWAYS: Final[tuple[Code, ...]] = ("invalid_request", "unauthorized", "internal_error", "unavailable")
+_ALWAYS: Final[tuple[Code, ...]] = ("invalid_request", "unauthorized", "forbidden", "internal_error", "unavailable")
 _BODY: Final[tuple[Code, ...]] = ("invalid_json", "body_too_large", "unsupported_media_type", "accept_unknown")
 _KEYED: Final[tuple[Code, ...]] = ("idempotency_key_missing", "idempotency_key_in_progress")
 _REPEATABLE: Final[tuple[Code, ...]] = ("idempotency_key_invalid", "idempotency_key_reused")
@@ -30,7 +30,11 @@ def document(public_url: str, version: str) -> bytes:
         paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint, schemas)
     shown = {name: schema for name, schema in schemas.items() if not name.endswith("Query")}
     security = {
-        "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key, `sk_test_…` or `sk_live_…`."},
+        "apiKey": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key: `sk_test_…`, `sk_live_…`, or a restricted `rk_…`.",
+        },
         "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     return msgspec.json.encode(
@@ -65,6 +69,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.id,
         "summary": endpoint.summary,
+        **({"description": f"A restricted key needs `{endpoint.permission}`."} if endpoint.permission else {}),
         "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint, schemas), *_headers(endpoint)],
         "responses": {str(endpoint.status): _success(endpoint), **_refusals(endpoint)},
     }

@@ -1,4 +1,4 @@
-"""/v1/payments: create, read, list; confirm, cancel, verify, resolve."""
+"""/v1/payments: create, read, list, timeline; confirm, cancel, verify, resolve."""
 
 from contextlib import nullcontext
 from datetime import datetime
@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from gateway import ids
-from gateway.http import cursors, prefer
+from gateway.http import cursors, prefer, scopes
 from gateway.http.auth import Principal
 from gateway.http.context import current
 from gateway.http.cursors import PageQuery
@@ -35,6 +35,7 @@ from gateway.store.audit import AuditRow
 from gateway.usecases import act_on_payment
 from gateway.usecases.act_on_payment import Decide
 from gateway.usecases.create_payment import create_payment
+from gateway.usecases.timeline import timeline
 from gateway.usecases.waiters import wait_for
 
 
@@ -53,10 +54,15 @@ class PaymentQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     created_to: Annotated[datetime, Meta(tz=True)] | None = None
 
 
+class TimelineQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """GET /v1/payments/{id}/timeline takes no parameters: it is one page."""
+
+
 class PaymentController(Controller):
     """Payments of the key's merchant, in the key's mode."""
 
     path = "/v1/payments"
+    opt = scopes.opt("payments")
 
     @post()
     async def create(self, request: Authenticated) -> Response[bytes]:
@@ -107,6 +113,17 @@ class PaymentController(Controller):
             )
         return page_by_id([(each.id, views.payment_json(each)) for each in found], query.limit)
 
+    @get("/{payment_id:str}/timeline")
+    async def timeline(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """Everything that happened to the payment, oldest first, on one page."""
+        cursors.read_query(request.scope, TimelineQuery)
+        user, wanted = request.user, read_id(ids.PAYMENT, payment_id, "payment")
+        async with services_of(request).reading() as connection:
+            entries = await timeline(connection, user.merchant_id, user.livemode, wanted)
+        if entries is None:
+            raise missing("payment")
+        return answer(cursors.page(entries, has_more=False, following=None))
+
     @post("/{payment_id:str}/confirm", status_code=200)
     async def confirm(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """Pass the payer's code on to the provider."""
@@ -126,7 +143,7 @@ class PaymentController(Controller):
         """Ask the provider now."""
         return await _act(request, payment_id, await read_json(request, Nothing), act_on_payment.verify())
 
-    @post("/{payment_id:str}/resolve", status_code=200)
+    @post("/{payment_id:str}/resolve", status_code=200, opt=scopes.opt("reviews"))
     async def resolve(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """End a review with a person's decision, which is audited."""
         required_key(request.scope)

@@ -14,6 +14,7 @@ than about 500 KiB of them).
 
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -24,7 +25,7 @@ from msgspec import UNSET, Struct, UnsetType
 from gateway.http.context import current
 from gateway.http.violations import escaped
 from gateway.payments.errors import PROBLEMS, Code, FieldError, MyPayError, NoRoute, Refusal
-from gateway.store.database import CONNECTION_LOST
+from gateway.store.database import CONNECTION_LOST, TRY_AGAIN
 
 MEDIA_TYPE: Final = "application/problem+json"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -85,6 +86,8 @@ def as_error(exception: Exception, method: str) -> MyPayError:
             return MyPayError(code, exception.detail if code == "invalid_request" else None)
         case UnicodeDecodeError() | RecursionError():
             return MyPayError("invalid_request", "The request cannot be read.")
+    if isinstance(exception, asyncpg.PostgresError) and exception.sqlstate in TRY_AGAIN:
+        return MyPayError("unavailable")  # the database has undone what the request did
     if isinstance(exception, CONNECTION_LOST):
         return MyPayError("unavailable" if method in _SAFE else "accept_unknown")
     return MyPayError("internal_error")

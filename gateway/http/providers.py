@@ -5,7 +5,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from gateway import catalogue
-from gateway.http import cursors
+from gateway.http import cursors, scopes
 from gateway.http.handling import Authenticated, answer, missing
 
 
@@ -17,6 +17,7 @@ class ProviderController(Controller):
     """The providers of this installation: the same for every key."""
 
     path = "/v1/providers"
+    opt = scopes.opt(None)
 
     @get(sync_to_thread=False)
     def page(self, request: Authenticated) -> Response[bytes]:

@@ -90,7 +90,7 @@ PROBLEMS: Final[dict[Code, Kind]] = {
         "Rotate the secret if the first answer was lost."),
     "unauthorized": Kind(
         401, "Not authenticated",
-        "The request carries no credential, or one that is unknown, revoked or malformed.",
+        "The request carries no credential, or one that is unknown, revoked, expired or malformed.",
         "Send one API key as `Authorization: Bearer sk_…`."),
     "forbidden": Kind(
         403, "Not allowed",

@@ -85,7 +85,7 @@ def _check_return_url(request: CreatePayment) -> None:
             raise invalid("/return_url", "required", "A redirected payer needs an address to come back to.")
         return
     if not _is_web_address(url):
-        raise invalid("/return_url", "invalid", "Write an http or https address in ASCII, without user name or password.")
+        raise invalid("/return_url", "invalid", "Write an ASCII http or https address without user name or password.")
 
 
 def _is_web_address(url: str) -> bool:
@@ -118,7 +118,8 @@ def otp(text: str) -> str:
 
 def phone_filter(number: str) -> str:
     """A phone by which payments are looked for, as it was stored."""
-    written = "+" + number[1:] if number.startswith(" ") else number  # in a query, a "+" that was not escaped is a space
+    # In a query, a "+" that was not escaped is a space.
+    written = "+" + number[1:] if number.startswith(" ") else number
     try:
         return phones.normalise(written).e164
     except (phones.PhoneInvalid, phones.PhoneCountryMismatch):

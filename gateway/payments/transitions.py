@@ -56,6 +56,7 @@ def _claim(root: Root, fact: Claim, now: datetime) -> None:
     operation.lease_until = now + timedelta(seconds=fact.lease_s)
     operation.sent_at = operation.sent_at or now
     operation.answered_at = operation.next_publish_at = operation.next_query_at = None
+    operation.publishes = 0  # if it comes back to be sent again, that is a new command: its backoff begins anew
     if operation.verb in TAKES_MONEY:
         advance(root, PaymentFact.SENT, now)
     return None

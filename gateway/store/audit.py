@@ -15,6 +15,8 @@ insert into audit_events (id, merchant_id, livemode, actor, action, object_id, i
                           created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
+_COLUMNS: Final = "id, livemode, actor, action, object_id, ip, request_id, outcome, changes, created_at"
+PAGE: Final = f"select {_COLUMNS} from audit_events where merchant_id = $1 and livemode = $2"
 
 
 class AuditRow(Struct, frozen=True, kw_only=True):
@@ -46,3 +48,40 @@ async def insert(connection: Connection, row: AuditRow, now: datetime, *, livemo
         msgspec.json.encode(row.changes),
         now,
     )
+
+
+class StoredAudit(Struct, frozen=True, kw_only=True):
+    """A row as it was kept; `changes` is JSON."""
+
+    id: UUID
+    livemode: bool
+    actor: str
+    action: str
+    object_id: str
+    ip: str | None
+    request_id: str | None
+    outcome: str
+    changes: bytes
+    created_at: datetime
+
+
+async def page(
+    connection: Connection,
+    merchant_id: UUID,
+    livemode: bool,
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    object_id: str | None = None,
+    after: UUID | None = None,
+    limit: int,
+) -> list[StoredAudit]:
+    """Up to `limit` rows, newest first, older than `after`."""
+    sql = PAGE
+    parameters: list[Any] = [merchant_id, livemode, limit]
+    for condition, value in (("actor =", actor), ("action =", action), ("object_id =", object_id), ("id <", after)):
+        if value is not None:
+            parameters.append(value)
+            sql += f" and {condition} ${len(parameters)}"
+    rows = await connection.fetch(f"{sql} order by id desc limit $3", *parameters)
+    return [StoredAudit(**row) for row in rows]

@@ -1,6 +1,7 @@
 """Connections to Postgres for the hot tables: asyncpg, with our codecs and time-outs, and the database's clock."""
 
 import asyncio
+import contextlib
 import time
 from typing import Final, TypeAlias
 
@@ -14,6 +15,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOCK_EVERY_S: Final = 30.0
+CLOSE_S: Final = 2.0
 
 # SQLSTATE classes and codes, and what they ask of whoever sent the statement.
 DATA_ERRORS: Final = ("22", "23", "54")  # this row is bad: its values, a constraint, or their size
@@ -58,6 +60,13 @@ async def create_pool(settings: Settings, *, size: int) -> Pool:
         init=prepare,
         max_inactive_connection_lifetime=600,
     )
+
+
+async def close_pool(pool: Pool) -> None:
+    """Close its connections; those that do not end within `CLOSE_S`, because the server is away, are dropped."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await pool.close()  # drops them itself when it is canceled
 
 
 async def prepare(connection: Connection) -> None:

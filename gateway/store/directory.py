@@ -21,6 +21,9 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True):
     livemode: bool
     revoked_at: datetime | None
     key_hash: bytes
+    resources: bytes | None = None  # JSON; None: everything
+    expires_at: datetime | None = None
+    expired: bool = False  # by the database's clock
 
 
 class AccountRow(Struct, frozen=True, kw_only=True):
@@ -39,11 +42,15 @@ class AccountRow(Struct, frozen=True, kw_only=True):
 
 
 _ACCOUNT: Final = f"select {', '.join(AccountRow.__struct_fields__)} from accounts"
-_KEY: Final = f"select {', '.join(ApiKeyRow.__struct_fields__)} from api_keys where key_hash = $1"
+_KEY: Final = """
+select id, merchant_id, livemode, revoked_at, key_hash, resources, expires_at,
+       coalesce(expires_at <= now(), false) as expired
+  from api_keys where key_hash = $1
+"""
 
 
 async def find_key(connection: Connection, digest: bytes) -> ApiKeyRow | None:
-    """The key with this SHA-256, revoked ones included."""
+    """The key with this SHA-256, those revoked and expired included."""
     row = await connection.fetchrow(_KEY, digest)
     return ApiKeyRow(**row) if row else None
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from advanced_alchemy.base import CommonTableAttributes
 from sqlalchemy import Boolean, DateTime, ForeignKey, Index, Integer, LargeBinary, Text, Uuid, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -60,8 +61,13 @@ class ApiKey(Table):
     name: Mapped[str]
     prefix: Mapped[str]
     key_hash: Mapped[bytes] = mapped_column(unique=True)
+    resources: Mapped[dict[str, str] | None] = mapped_column(JSONB(none_as_null=True))
+    expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("api_keys_merchant", "merchant_id", "livemode", text("id DESC")),)
 
 
 class Account(Table):

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from gateway import ids
+from gateway.metrics import METRICS
 from gateway.payments import rules, views
 from gateway.payments.errors import MyPayError, NoRoute, Refusal, invalid
 from gateway.payments.model import Customer, Details, Operation, Payment, State, Status
@@ -23,6 +24,7 @@ from gateway.services import Services
 from gateway.store import accept
 from gateway.store.accept import Accepted, NewPayment
 from gateway.store.batcher import FateUnknown, QueueFull
+from gateway.store.database import CONNECTION_LOST
 from gateway.store.directory import AccountRow
 from providers import references
 from providers.registry import PROVIDERS
@@ -50,18 +52,14 @@ async def create_payment(
     """
     checked = rules.check(request, livemode)
     wanted = rules.wanted(request, livemode, checked.country)
-    accounts = await services.accounts.of(merchant_id, livemode)
-    route = choose(wanted, accounts)
-    if route.account is None:
-        # Before refusing: is it a replay, and does the database know accounts that this process does not yet?
-        if (existing := await _lookup(services, merchant_id, livemode, key, payment_id)) is not None:
-            return _same_request(existing, fingerprint)
-        accounts = await services.accounts.of(merchant_id, livemode, fresh=True)
-        route = choose(wanted, accounts)
-    account = _chosen(route, wanted, accounts)
+    routed = await _routed(services, merchant_id, livemode, wanted, key, payment_id)
+    if isinstance(routed, Accepted):
+        return _same_request(routed, fingerprint)
+    account, route = routed
     new = prepare(key, fingerprint, payment_id, account, route, request, checked, services.clock.now())
     try:
-        accepted = await services.accept.submit(new)
+        with METRICS.accept_seconds.time():
+            accepted = await services.accept.submit(new)
     except QueueFull:
         raise MyPayError("unavailable", retry_after_s=1) from None
     except FateUnknown:
@@ -75,6 +73,27 @@ def _same_request(accepted: Accepted, fingerprint: bytes) -> Accepted:
     if accepted.fingerprint != fingerprint:
         raise MyPayError("idempotency_key_reused")
     return accepted
+
+
+async def _routed(
+    services: Services, merchant_id: UUID, livemode: bool, wanted: Wanted, key: str, payment_id: UUID
+) -> Accepted | tuple[AccountRow, Route]:
+    """The account that takes the payment, and why; or, where none would, the payment that this key has made.
+
+    Nothing is written yet, so a database that does not answer is `unavailable`.
+    """
+    try:
+        accounts = await services.accounts.of(merchant_id, livemode)
+        route = choose(wanted, accounts)
+        if route.account is None:
+            # Before refusing: is it a replay, and does the database know accounts that this process does not yet?
+            if (existing := await _lookup(services, merchant_id, livemode, key, payment_id)) is not None:
+                return existing
+            accounts = await services.accounts.of(merchant_id, livemode, fresh=True)
+            route = choose(wanted, accounts)
+    except CONNECTION_LOST:
+        raise MyPayError("unavailable") from None
+    return _chosen(route, wanted, accounts), route
 
 
 async def _lookup(services: Services, merchant_id: UUID, livemode: bool, key: str, payment_id: UUID) -> Accepted | None:

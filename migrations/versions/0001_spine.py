@@ -36,9 +36,13 @@ create table api_keys (
     name text not null,
     prefix text not null,                        -- the first characters, for people
     key_hash bytea not null unique,              -- SHA-256 of the whole key
+    resources jsonb,                             -- what a restricted key may read or write; null: everything
+    expires_at timestamptz,
     created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
     revoked_at timestamptz
 );
+create index api_keys_merchant on api_keys (merchant_id, livemode, id desc);
 
 create table accounts (
     id uuid primary key,
@@ -221,6 +225,7 @@ create table callbacks (
 create index callbacks_unhandled on callbacks (next_publish_at) where state in ('received', 'parked');
 create index callbacks_parked on callbacks (account_id, parked_reference) where state = 'parked';
 create index callbacks_event_key on callbacks (account_id, event_key) where event_key is not null;
+create index callbacks_operation on callbacks (operation_id) where operation_id is not null;
 create index callbacks_merchant on callbacks (merchant_id, id desc);
 
 create table audit_events (

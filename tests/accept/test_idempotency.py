@@ -22,36 +22,8 @@ from tests.http.wire import Answer
 
 pytestmark = pytest.mark.xdist_group("twins")
 
-FULL: dict[str, Any] = {
-    **BODY,
-    "country": "LS",
-    "capture": "automatic",
-    "provider": "sandbox",
-    "reference": "order-1001",
-    "description": "Order 1001",
-    "customer": {"name": "Thabo Mokoena", "email": "thabo@example.com"},
-    "metadata": {"zebra": "1", "ant": "2", "é": "\u202e"},
-    "return_url": "https://shop.example/back?cart=77",
-    "expires_in": 600,
-}
-VARYING = {"request-id", "server-timing", "date", "idempotency-replayed"}
 
-
-def lasting(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """Everything about an answer that a repetition repeats."""
-    return (
-        answer.status,
-        {name: value for name, value in answer.headers.items() if name not in VARYING},
-        answer.body,
-    )
-
-
-def is_replay(answer: Answer) -> bool:
-    """Whether the answer says that it repeats another."""
-    return answer.headers.get("idempotency-replayed") == "true"
-
-
-# --- Replays --------------------------------------------------------------------------------------------------------------
+# --- Replays ----------------------------------------------------------------------------------------------------------
 
 
 def test_twenty_repetitions_are_the_same_to_the_byte(twins: Twins, merchant: Merchant) -> None:
@@ -190,7 +162,7 @@ def test_a_key_lives_for_thirty_one_days(twins: Twins, merchant: Merchant) -> No
     assert set(twins.database.written(merchant).values()) == {1}
 
 
-# --- Another request under the same key -----------------------------------------------------------------------------------
+# --- Another request under the same key -------------------------------------------------------------------------------
 
 CHANGES: dict[str, dict[str, Any]] = {
     "amount": {"amount": 15001},
@@ -268,7 +240,7 @@ def confirm(api: Api, path: str, otp: str) -> Answer:
     return api.raw(api.bytes_of("POST", path, {"otp": otp}, key="key"))
 
 
-# --- Errors are not kept --------------------------------------------------------------------------------------------------
+# --- Errors are not kept ----------------------------------------------------------------------------------------------
 
 
 def test_a_key_works_after_every_refusal(twins: Twins, merchant: Merchant) -> None:
@@ -294,62 +266,3 @@ def test_a_key_works_after_every_refusal(twins: Twins, merchant: Merchant) -> No
     assert confirm(first, confirmation, "123456").code == "payment_not_confirmable"
     written = twins.database.written(merchant)
     assert written["idempotency_keys"] == 1
-
-
-# --- At the same time -------------------------------------------------------------------------------------------------------
-
-
-def test_two_hundred_at_once_are_one_payment(twins: Twins, merchant: Merchant) -> None:
-    clients = twins.both(merchant)
-    answers = answered(flood([(clients[n % 2], clients[n % 2].payment("key", FULL)) for n in range(200)], connections=100))
-    assert {answer.status for answer in answers} <= {201, 409}
-    made = [answer for answer in answers if answer.status == 201]
-    assert len({answer.body for answer in made}) == 1
-    assert [is_replay(answer) for answer in made].count(False) == 1
-    assert set(twins.database.written(merchant).values()) == {1}
-
-
-def test_two_bodies_at_once_under_one_key(twins: Twins, merchant: Merchant) -> None:
-    """One of them wins everywhere; the other is refused everywhere."""
-    clients = twins.both(merchant)
-    bodies = [{**FULL, "amount": amount} for amount in (1, 2)]
-    for turn in range(20):
-        sent = [(clients[n % 2], clients[n % 2].payment(f"key-{turn}", bodies[n // 2 % 2])) for n in range(8)]
-        answers = answered(flood(sent, connections=8))
-        statuses = [answer.status for answer in answers]
-        won = {n // 2 % 2 for n, status in enumerate(statuses) if status == 201}
-        assert Counter(statuses) == {201: 4, 422: 4}
-        assert len(won) == 1
-    assert set(twins.database.written(merchant).values()) == {20}
-
-
-def test_a_process_is_killed_in_the_middle(twins: Twins, merchant: Merchant) -> None:
-    clients = twins.both(merchant)
-    keys = [uuid.uuid4().hex for _ in range(300)]
-    sent = [(clients[n % 2], clients[n % 2].payment(keys[n // 5], FULL)) for n in range(5 * len(keys))]
-    with ThreadPoolExecutor() as elsewhere:
-        running = elsewhere.submit(flood, sent, connections=20)
-        while twins.database.written(merchant)["payments"] < 50:
-            assert not running.done()
-        twins.handles[1].kill()
-        answers = running.result()
-    assert None in answers, "it was killed too late"
-    twins.handles[1].restart()
-    twins.wait(1)
-    told: dict[str, set[str]] = {key: set() for key in keys}
-    for n, answer in enumerate(answers):
-        if answer is not None:
-            told[keys[n // 5]].add(decoded(answer)["id"])
-    for key in keys:
-        found = {decoded(api.pay(key, FULL))["id"] for api in twins.both(merchant)}
-        assert len(found) == 1
-        assert told[key] <= found
-    assert set(twins.database.written(merchant).values()) == {len(keys)}
-
-
-def test_thousands_of_keys_at_once(twins: Twins, merchant: Merchant) -> None:
-    clients = twins.both(merchant)
-    answers = answered(flood([(clients[n % 2], clients[n % 2].payment(f"key-{n}")) for n in range(2000)]))
-    assert {answer.status for answer in answers} == {201}
-    assert len({answer.json["id"] for answer in answers}) == 2000
-    assert set(twins.database.written(merchant).values()) == {2000}

@@ -27,7 +27,7 @@ def names(page: dict[str, Any]) -> list[str]:
     return [each["reference"] for each in page["data"]]
 
 
-# --- One payment ------------------------------------------------------------------------------------------------------------
+# --- One payment ------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_accepted_can_be_read_at_once_from_the_other_process(twins: Twins, merchant: Merchant) -> None:
@@ -97,7 +97,7 @@ def test_ids_of_others_and_of_nothing_are_unknown(twins: Twins, merchant: Mercha
     assert twins.second(merchant, live=True).get(f"/v1/payments/{payment}").code == "not_found"
 
 
-# --- Lists --------------------------------------------------------------------------------------------------------------------
+# --- Lists ------------------------------------------------------------------------------------------------------------
 
 
 def test_pages_have_neither_gaps_nor_repetitions_while_others_come_in(twins: Twins, merchant: Merchant) -> None:
@@ -229,7 +229,7 @@ def test_a_bad_cursor(twins: Twins, merchant: Merchant) -> None:
     assert first.get(f"/v1/payments?after={good}").status == 200
 
 
-# --- Headers and credentials ---------------------------------------------------------------------------------------------------
+# --- Headers and credentials ------------------------------------------------------------------------------------------
 
 
 def test_every_answer_names_its_request_and_tells_its_time(twins: Twins, merchant: Merchant) -> None:

@@ -216,12 +216,12 @@ def twins(parts: Parts, directory: Path) -> Iterator[Twins]:
             database.close()
 
 
-# --- Many requests at once ----------------------------------------------------------------------------------------------
+# --- Many requests at once --------------------------------------------------------------------------------------------
 
 
 def flood(requests: Sequence[tuple[Api, bytes]], *, connections: int = 64) -> list[Answer | None]:
     """The answers in order, over so many connections to each process; None where a connection ended instead."""
-    return asyncio.run(_flood(requests, connections))
+    return asyncio.run(flood_on_this_loop(requests, connections))
 
 
 def answered(answers: Sequence[Answer | None]) -> list[Answer]:
@@ -230,7 +230,8 @@ def answered(answers: Sequence[Answer | None]) -> list[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
-async def _flood(requests: Sequence[tuple[Api, bytes]], connections: int) -> list[Answer | None]:
+async def flood_on_this_loop(requests: Sequence[tuple[Api, bytes]], connections: int) -> list[Answer | None]:
+    """As `flood`, for tests that are async."""
     answers: list[Answer | None] = [None] * len(requests)
     queues: dict[int, list[tuple[int, bytes]]] = {}
     for number, (api, sent) in reversed(list(enumerate(requests))):

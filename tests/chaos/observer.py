@@ -6,11 +6,11 @@ A broker that was wiped begins a new log, which the observer reads from its begi
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 LIMIT_S = 15.0
 
@@ -24,6 +24,7 @@ class Observer:
         self._next: dict[int, int] = {}
         self._log = -1
         self.records = 0
+        self.errors: Counter[str] = Counter()
         self.at_end = False  # everything that the topic held at the last poll has been read
 
     async def run(self) -> None:
@@ -31,7 +32,8 @@ class Observer:
         while True:
             try:
                 await self._follow(self._generation())
-            except (KafkaError, OSError, TimeoutError, AssertionError):
+            except Exception as error:  # noqa: BLE001 - the broker is killed, wiped and lied about: whatever it is, go on
+                self.errors[type(error).__name__] += 1
                 await asyncio.sleep(0.5)
 
     async def _follow(self, log: int) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 APIS = ("api-1", "api-2")
 WORKERS = ("worker-1", "worker-2")
 PROCESSES = (*APIS, *WORKERS, *WORKERS, "postgres", "kafka", "valkey", "sandbox", "cpay")
-LINKS = ("postgres", "kafka", "valkey", "sandbox", "cpay", "api-1", "api-2", "public")
+POSTGRES_LINKS = tuple(f"postgres/{name}" for name in (*APIS, *WORKERS))
+LINKS = ("kafka", "valkey", "sandbox", "cpay", *APIS, "public", *POSTGRES_LINKS)
 
 # Crash points by the process that passes them, and up to how many passes are waited for.
 POINTS = {

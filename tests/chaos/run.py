@@ -7,9 +7,11 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 from tests.chaos import plan as plans
 from tests.chaos.checker import collect
@@ -19,6 +21,8 @@ from tests.chaos.load import CASES, SHORT_S, Case, Load
 from tests.chaos.observer import Observer
 from tests.chaos.plan import Fault
 from tests.chaos.stage import CHECKOUT, PREFIX, SIMULATORS, WORKERS, Stage
+
+PACKAGES = ("gateway", "streams", "providers", "migrations")
 
 # What still has to happen before it is quiet: all of it is 0 then. An unknown at C-Pay, which promises nothing about
 # what it does not find, stays unknown until its declared end; see `_age`.
@@ -36,6 +40,15 @@ AGE = """
 update operations set sent_at = sent_at - interval '3 days', next_query_at = now()
  where provider = 'cpay' and state = 'unknown' and verb = 'charge'
 """
+# What was published again and again while nothing could take it waits up to ten minutes for its next appointment.
+LAPSE = (
+    """update operations set next_publish_at = now()
+        where state in ('prepared', 'unknown') and next_publish_at > now() + interval '5 s'""",
+    """update callbacks set next_publish_at = now()
+        where state = 'received' and next_publish_at > now() + interval '5 s'""",
+)
+LAPSE_EVERY_S = 20.0
+UNDER_WAY = "select count(*) from payments where status in ('pending', 'processing') and review is null"
 STILL_UNKNOWN = """
 select count(*) from payments where status in ('pending', 'processing', 'requires_action') and review is null
 """
@@ -49,20 +62,21 @@ class Script:
     seed: int
     seconds: float
     clients: int = 24
+    open_most: int = 2500  # payments under way, over which the clients pause: so that the end is not all waiting
     pace: float = 0.1
     settle_s: float = 150.0
-    tree: Path = CHECKOUT
+    mutate: Callable[[Path], None] = lambda tree: None
     cases: tuple[Case, ...] = CASES
     faults: list[Fault] | None = None  # None: those of the seed
     skewed: bool = True
     command: str = ""
 
 
-@dataclass
-class Ended:
-    """How a run ended, for the report: `run.json`."""
-
-    facts: dict[str, Any] = field(default_factory=dict)
+def copy_tree(tree: Path) -> Path:
+    """The product's packages as they are now: whoever edits the checkout meanwhile does not disturb the run."""
+    for package in PACKAGES:
+        shutil.copytree(CHECKOUT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tree
 
 
 async def perform(script: Script, say: Callable[[str], None]) -> Path:
@@ -70,7 +84,9 @@ async def perform(script: Script, say: Callable[[str], None]) -> Path:
     evidence = script.directory / "evidence"
     evidence.mkdir(parents=True, exist_ok=True)
     skews = plans.skews(script.seed) if script.skewed else {}
-    stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=script.tree, skews=skews)
+    tree = copy_tree(script.directory / "tree")
+    script.mutate(tree)
+    stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=tree, skews=skews)
     history = History(evidence / "history.jsonl")
     facts: dict[str, Any] = {
         "command": script.command,
@@ -109,12 +125,13 @@ async def _act(
     say(f"load: {script.clients} clients for {script.seconds:.0f} s, {len(planned)} faults")
     running = asyncio.create_task(load.run(script.clients))
     chaos = asyncio.create_task(faults.run(planned))
-    teller = asyncio.create_task(_tell(load, history, say))
+    teller = asyncio.create_task(_tell(stage, load, script.open_most, say))
     try:
         await asyncio.sleep(max(0.0, script.seconds - SHORT_S / 2))
         load.no_short = True
         await asyncio.sleep(min(script.seconds, SHORT_S / 2))
         load.stopping = True
+        load.pause.set()
         await chaos
         say("healing")
         await stage.heal()
@@ -133,6 +150,7 @@ async def _act(
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     observer.close()
+    facts["observer_errors"] = dict(observer.errors)
     facts["resources_after"] = await _resources(stage)
     facts |= {
         "faults": dict(faults.done),
@@ -146,18 +164,35 @@ async def _act(
     await collect.dump(stage.postgres.uri("mypay"), evidence)
 
 
-async def _tell(load: Load, history: History, say: Callable[[str], None]) -> None:
-    while True:
-        await asyncio.sleep(10)
-        say(f"           … {load.acknowledged} payments acknowledged, {history.counts['create info']} given up")
+async def _tell(stage: Stage, load: Load, open_most: int, say: Callable[[str], None]) -> None:
+    """Say how it goes, and have the clients pause while too much is under way."""
+    for second in range(10**9):
+        await asyncio.sleep(1)
+        if second % 10 == 9:
+            say(f"           … {load.acknowledged} payments acknowledged{'' if load.pause.is_set() else ', pausing'}")
+        try:
+            connection = await stage.connect()
+            under_way = await connection.fetchval(UNDER_WAY)
+            await connection.close()
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            continue
+        (load.pause.set if under_way < open_most else load.pause.clear)()
 
 
 async def _settle(script: Script, stage: Stage, say: Callable[[str], None], facts: dict[str, Any]) -> bool:
     """Wait until nothing is left to do; then let three days pass for what C-Pay cannot answer."""
-    quiet = await _quiet(stage, script.settle_s, say)
-    facts["quiet_after_s"] = round(time.time() - facts["load_ended"], 1)
+    facts["brought_forward"], before = 0, 10**9
+    deadline = time.monotonic() + script.settle_s
     connection = await stage.connect()
     try:
+        while not (quiet := await _quiet(stage, LAPSE_EVERY_S, say)) and time.monotonic() < deadline:
+            left = await connection.fetchval(STILL_UNKNOWN)
+            if left < 0.9 * before:
+                before = left
+                continue  # it goes on by itself
+            for statement in LAPSE:
+                facts["brought_forward"] += int((await connection.execute(statement)).split()[-1])
+        facts["quiet_after_s"] = round(time.time() - facts["load_ended"], 1)
         aged = await connection.execute(AGE)
         facts["aged"] = int(aged.split()[-1])
         deadline = time.monotonic() + 20
@@ -170,7 +205,7 @@ async def _settle(script: Script, stage: Stage, say: Callable[[str], None], fact
 
 
 async def _quiet(stage: Stage, limit_s: float, say: Callable[[str], None]) -> bool:
-    deadline, told = time.monotonic() + limit_s, 0.0
+    deadline, told = time.monotonic() + limit_s, time.monotonic()
     connection = await stage.connect()
     try:
         while True:
@@ -178,11 +213,10 @@ async def _quiet(stage: Stage, limit_s: float, say: Callable[[str], None]) -> bo
             if not any(left.values()):
                 return True
             if time.monotonic() > deadline:
-                say(f"not quiet after {limit_s:.0f} s: {left}")
                 return False
             if time.monotonic() > told + 10:
                 told = time.monotonic()
-                say(f"           waiting for {left}")
+                say("           waiting for " + ", ".join(f"{count} {name}" for name, count in left.items() if count))
             await asyncio.sleep(0.5)
     finally:
         await connection.close()

@@ -1,6 +1,6 @@
 """The stage: all processes of an installation, a proxy before each server, and a supervisor that restarts the dead.
 
-    clients ─► api-1, api-2 ─┐                 ┌─► postgres
+    clients ─► api-1, api-2 ─┐                 ┌─► postgres (a link for each process: one alone may be cut off)
     sandbox, cpay ─► public ─┤  each arrow is  ├─► kafka
                              │  a `Link`       ├─► valkey
     worker-1, worker-2 ──────┘                 └─► sandbox, cpay
@@ -40,7 +40,8 @@ SIMULATORS = ("sandbox", "cpay")
 APIS = ("api-1", "api-2")
 WORKERS = ("worker-1", "worker-2")
 PARTS = ("postgres", "kafka", "valkey")
-LINKS = (*PARTS, *SIMULATORS, *APIS, "public")
+OURS = (*APIS, *WORKERS)
+LINKS = ("kafka", "valkey", *SIMULATORS, *APIS, "public", *(f"postgres/{name}" for name in OURS))
 RESTART_S = 0.3
 READY_S = 90.0
 
@@ -141,9 +142,9 @@ def family(pid: int) -> list[int]:
 
 
 class Stage:
-    """Everything that runs. `tree` is where the product's packages are: the checkout, or a mutated copy of it."""
+    """Everything that runs. `tree` holds the product's packages: a copy of the checkout, perhaps a mutated one."""
 
-    def __init__(self, directory: Path, *, seed: int, pace: float, tree: Path = CHECKOUT, skews: dict[str, float]):
+    def __init__(self, directory: Path, *, seed: int, pace: float, tree: Path, skews: dict[str, float]):
         self.directory, self.pace, self.tree, self.skews = directory.resolve(), pace, tree, skews
         self.seed = seed
         self.ports = {name: free_port() for name in (*APIS, *SIMULATORS)}
@@ -152,6 +153,7 @@ class Stage:
         self.valkey = EmbeddedValkey(self.directory / "valkey", free_port())
         behind = {**{part.name: [part.port] for part in (self.postgres, self.kafka, self.valkey)}}
         behind |= {name: [port] for name, port in self.ports.items()} | {"public": [self.ports[name] for name in APIS]}
+        behind |= {f"postgres/{name}": [self.postgres.port] for name in OURS}
         self.links = {name: Link(name, behind[name], str(seed)) for name in LINKS}
         self.actors: dict[str, Actor] = {}
         self.deaths: Counter[str] = Counter()
@@ -170,7 +172,7 @@ class Stage:
         return {
             "SECRET_KEY": "s" * 43,
             "JWT_SECRET_KEY": "j" * 43,
-            "DATABASE_URI": self.postgres.uri(DATABASE).replace(f":{self.postgres.port}/", f":{at['postgres'][10:]}/"),
+            "DATABASE_URI": self.postgres.uri(DATABASE),
             "KAFKA_BOOTSTRAP_SERVERS": at["kafka"],
             "KAFKA_PREFIX": PREFIX,
             "KAFKA_PARTITIONS": "4",
@@ -193,10 +195,15 @@ class Stage:
             argv=(sys.executable, "-P", *start, *arguments),
             owner=self.directory,
             log=self.directory / "log" / f"{actor.name}.log",
-            env={**self.environment, "CRASH_AT": actor.armed or "", **environment},
+            env={**self.environment, **self._database(actor.name), "CRASH_AT": actor.armed or "", **environment},
             orphan_signal=signal.SIGKILL,
             grace_s=25,
         )
+
+    def _database(self, name: str) -> dict[str, str]:
+        link = self.links.get(f"postgres/{name}")
+        port = self.postgres.port if link is None else link.port
+        return {"DATABASE_URI": self.postgres.uri(DATABASE).replace(f":{self.postgres.port}/", f":{port}/")}
 
     def _cast(self) -> None:
         for part in (self.postgres, self.kafka, self.valkey):

@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 from litestar import Litestar
+from litestar.routes import HTTPRoute
 
 from gateway.http.controllers import CONTROLLERS
 from gateway.http.endpoints import ENDPOINTS
 from gateway.http.openapi import document
 from gateway.http.problems import Problem
+from gateway.http.scopes import of_route
 from tests.http.wire import Wire
 
 
@@ -31,6 +33,18 @@ def test_it_describes_the_routes_of_v1_and_no_others() -> None:
     routes = Litestar(CONTROLLERS, openapi_config=None).routes
     served = {(m.lower(), r.path_format) for r in routes for m in r.methods if m != "OPTIONS"}
     assert {(each.method, each.path) for each in ENDPOINTS} == served
+
+
+def test_restricted_keys_need_what_it_says() -> None:
+    handlers = {
+        (method.lower(), route.path_format): handler
+        for route in Litestar(CONTROLLERS, openapi_config=None).routes
+        if isinstance(route, HTTPRoute)
+        for method, handler in ((m, h) for h in route.route_handlers for m in h.http_methods if m != "OPTIONS")
+    }
+    for endpoint in ENDPOINTS:
+        resource = handlers[endpoint.method, endpoint.path].opt["resource"]
+        assert endpoint.permission == of_route(resource, endpoint.method.upper()), endpoint.path
 
 
 def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:

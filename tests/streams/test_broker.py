@@ -32,10 +32,12 @@ async def consuming(
 ) -> AsyncIterator[Subscription]:
     broker = create_broker(settings)
     subscription = subscribe(broker, settings, [TOPIC, OTHER], "executor", handle, bury=bury, die=die)
-    async with asyncio.timeout(WAIT_S):
-        await consumers.start(broker, settings)
-    yield subscription
-    await broker.stop()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await consumers.start(broker, settings)
+        yield subscription
+    finally:
+        await broker.stop()
 
 
 async def never(record: Record, group: str, cause: Exception) -> None:

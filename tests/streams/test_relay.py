@@ -24,9 +24,11 @@ LEASE = timedelta(seconds=60)
 async def relaying(pool: Pool, publisher: Publisher, owner: str = "a") -> AsyncIterator[Relay]:
     relay = Relay(pool, publisher, owner=owner)
     task = asyncio.create_task(relay.run())
-    yield relay
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def all_published(pool: Pool) -> Callable[[], Awaitable[bool]]:

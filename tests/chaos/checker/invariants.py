@@ -99,13 +99,29 @@ def money_agrees(seen: Evidence) -> Found:
         charges, paid = seen.charges(payment), row["status"] == "succeeded"
         if paid and not charges:
             yield payment, "succeeded, and no provider charged it"
-        if charges and not paid and row["review"] is None:
+        if charges and not paid and row["review"] is None and not _last_word_lost(seen, payment, row):
             yield payment, f"is {row['status']} without review, and the provider charged it"
         if paid and charges:
             yield from _same_money(seen, payment, row, charges[0])
     for payment in seen.money:
         if payment not in seen.payments:
             yield payment, "the provider moved money for a payment that does not exist"
+
+
+def _last_word_lost(seen: Evidence, payment: str, row: Row) -> bool:
+    """The provider declined for good, signed, then charged all the same, and of its two callbacks only one arrived.
+
+    Nobody here can know; the report counts them.
+    """
+    names = {one["id"] for one in seen.attempts(payment)}
+    arrived = [one for one in seen.callbacks if one["operation_id"] in names and one["result"] == "applied"]
+    return (row["case"], row["failure"]) == ("late_success", "declined") and len(arrived) < 2
+
+
+def undetectable(seen: Evidence) -> list[str]:
+    """Payments that were charged after a final decline, in a callback that never arrived."""
+    failed = {payment: row for payment, row in seen.payments.items() if row["failure"] == "declined"}
+    return [payment for payment, row in failed.items() if seen.charges(payment) and _last_word_lost(seen, payment, row)]
 
 
 def _same_money(seen: Evidence, payment: str, row: Row, charge: Row) -> Found:
@@ -123,7 +139,7 @@ def promised_ends(seen: Evidence) -> Found:
     for payment, row in seen.payments.items():
         end = (row["status"], row["failure"], row["review"])
         settled = row["status"] in FINAL or row["review"] is not None  # else it is I3's
-        if settled and end not in ends(row["provider"], row["case"]):
+        if settled and end not in ends(row["provider"], row["case"]) and not _last_word_lost(seen, payment, row):
             yield payment, f"case {row['case']} of {row['provider']} ended as {end}"
 
 

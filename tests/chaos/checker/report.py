@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tests.chaos.checker.evidence import Evidence, Row
-from tests.chaos.checker.invariants import INVARIANTS, Violation
+from tests.chaos.checker.invariants import INVARIANTS, Violation, undetectable
 
 STORIES_MOST = 3
 PER_INVARIANT_MOST = 10
@@ -39,7 +39,10 @@ def _ends(seen: Evidence) -> Iterator[str]:
     yield f"  {charges} charges in the providers' ledgers; {sum(map(len, seen.events.values()))} events,"
     yield f"  {len(seen.observed)} records of them seen on the topic"
     yield f"quiet {run['quiet_after_s']} s after the last request; {run['aged']} operations that C-Pay could not answer"
-    yield "  for were then aged by three days, to the provider's declared end"
+    yield "  for were then aged by three days, to the provider's declared end; of what had been published in vain,"
+    yield f"  {run['brought_forward']} appointments, up to 10 minutes away, were brought forward"
+    if lost := undetectable(seen):
+        yield f"{len(lost)} charged after a signed decline, in a callback that was lost: nobody here can know"
     yield ""
 
 

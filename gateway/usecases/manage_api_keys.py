@@ -1,0 +1,167 @@
+"""A merchant's API keys: made, rotated, revoked. The text of a key is shown once, by the answer that made it.
+
+Nobody grants what he does not have: a restricted key makes only keys that may do no more than itself, and that do not
+outlive it.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from gateway import ids, keys, scopes
+from gateway.payments.errors import MyPayError
+from gateway.payments.views import encode, timestamp
+from gateway.scopes import Resources
+from gateway.services import Services
+from gateway.store import api_keys as store
+from gateway.store.api_keys import StoredKey
+from gateway.store.database import Connection
+from gateway.usecases.configure import Asker, Change, Configured, configure
+
+
+class ApiKeyObject(Struct, kw_only=True):
+    """An API key as the API shows it. `prefix` are its first characters; `resources` is null for a full key."""
+
+    id: str
+    object: Literal["api_key"] = "api_key"
+    livemode: bool
+    name: str
+    prefix: str
+    resources: Resources | None
+    expires_at: str | None
+    revoked_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class NewApiKeyObject(ApiKeyObject, kw_only=True):
+    """An API key with its text, which is shown this once."""
+
+    key: str
+
+
+class Grantor(Struct, frozen=True):
+    """What the key that asks may itself do (None: everything), and when it ends."""
+
+    grants: frozenset[str] | None
+    expires_at: datetime | None
+
+
+class NewKey(Struct, frozen=True, kw_only=True):
+    """What is asked for; `resources` is None for a full key."""
+
+    name: str
+    resources: Resources | None
+    expires_at: datetime | None
+
+
+async def create(services: Services, asker: Asker, grantor: Grantor, new: NewKey) -> Configured:
+    """Make a key. Raises 403 when the asking key may not grant this."""
+    _check_grant(grantor, new.resources)
+
+    async def work(connection: Connection, now: datetime) -> Change:
+        key, text = _made(asker, new, grantor, now)
+        await store.insert(connection, key)
+        return _change("api_key.create", key, {"name": new.name, "resources": new.resources}, text)
+
+    return await configure(services, asker, work)
+
+
+async def rotate(services: Services, asker: Asker, grantor: Grantor, key_id: UUID, overlap: timedelta) -> Configured:
+    """Make a key that may do the same; the old one ends after `overlap`. Raises 404 and 403."""
+
+    async def work(connection: Connection, now: datetime) -> Change:
+        old = await _lock(connection, asker, key_id)
+        if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+            raise MyPayError("not_found", "The key does not work any more: make a new one.")
+        wanted = NewKey(name=old.name, resources=_resources(old), expires_at=old.expires_at)
+        _check_grant(grantor, wanted.resources)
+        key, text = _made(asker, wanted, grantor, now)
+        await store.insert(connection, key)
+        ends = _earliest(old.expires_at, now + overlap)
+        await store.update(connection, msgspec.structs.replace(old, expires_at=ends, updated_at=now))
+        return _change("api_key.rotate", key, {"replaces": ids.show(ids.API_KEY, old.id)}, text)
+
+    return await configure(services, asker, work)
+
+
+async def revoke(services: Services, asker: Asker, key_id: UUID) -> Configured:
+    """End a key now: every process refuses it within seconds. Raises 404."""
+
+    async def work(connection: Connection, now: datetime) -> Change:
+        key = await _lock(connection, asker, key_id)
+        if key.revoked_at is not None:
+            return _change("api_key.revoke", key, None)
+        key = msgspec.structs.replace(key, revoked_at=now, updated_at=now)
+        await store.update(connection, key)
+        return _change("api_key.revoke", key, {"name": key.name})
+
+    return await configure(services, asker, work)
+
+
+async def _lock(connection: Connection, asker: Asker, key_id: UUID) -> StoredKey:
+    key = await store.get(connection, asker.merchant_id, asker.livemode, key_id, lock=True)
+    if key is None:
+        raise MyPayError("not_found", "There is no such API key.")
+    return key
+
+
+def _resources(key: StoredKey) -> Resources | None:
+    return None if key.resources is None else scopes.decode(key.resources)
+
+
+def _check_grant(grantor: Grantor, resources: Resources | None) -> None:
+    grants = scopes.granted(resources)
+    if grantor.grants is not None and (grants is None or not grants <= grantor.grants):
+        raise MyPayError("forbidden", "A restricted key makes only keys that may do no more than itself.")
+
+
+def _made(asker: Asker, new: NewKey, grantor: Grantor, now: datetime) -> tuple[StoredKey, str]:
+    text = keys.make(asker.livemode, restricted=new.resources is not None)
+    key = StoredKey(
+        id=ids.new(at_ms=int(now.timestamp() * 1000)),
+        merchant_id=asker.merchant_id,
+        livemode=asker.livemode,
+        name=new.name,
+        prefix=keys.prefix(text),
+        key_hash=keys.digest(text),
+        resources=None if new.resources is None else msgspec.json.encode(new.resources),
+        expires_at=_earliest(new.expires_at, grantor.expires_at),
+        created_at=now,
+        updated_at=now,
+    )
+    return key, text
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min((each for each in times if each is not None), default=None)
+
+
+def _change(action: str, key: StoredKey, changes: dict[str, Any] | None, text: str | None = None) -> Change:
+    return Change(
+        action=action,
+        object_id=key.id,
+        shown_id=ids.show(ids.API_KEY, key.id),
+        changes=changes,
+        body=shown(key, text),
+        shows_secret=text is not None,
+    )
+
+
+def shown(key: StoredKey, text: str | None = None) -> bytes:
+    """The key as JSON; with its text where it was just made."""
+    members: dict[str, Any] = {
+        "id": ids.show(ids.API_KEY, key.id),
+        "livemode": key.livemode,
+        "name": key.name,
+        "prefix": key.prefix,
+        "resources": _resources(key),
+        "expires_at": None if key.expires_at is None else timestamp(key.expires_at),
+        "revoked_at": None if key.revoked_at is None else timestamp(key.revoked_at),
+        "created_at": timestamp(key.created_at),
+        "updated_at": timestamp(key.updated_at),
+    }
+    return encode(ApiKeyObject(**members) if text is None else NewApiKeyObject(**members, key=text))

@@ -1,0 +1,164 @@
+"""Everything that happened to a payment, in order: put together from what each part of the system keeps anyway.
+
+Of an operation that was sent or answered several times, the rows keep the first sending and the last answer.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from gateway import ids
+from gateway.payments.model import Operation, Payment
+from gateway.payments.views import encode, timestamp
+from gateway.store import audit, callback_log, payments
+from gateway.store import timeline as store
+from gateway.store.audit import StoredAudit
+from gateway.store.callback_log import LoggedCallback
+from gateway.store.database import Connection
+from gateway.store.timeline import TimelineEvent
+from gateway.usecases import replay_callback
+from providers.redaction import mask_text
+
+Kind: TypeAlias = Literal["route", "operation", "exchange", "callback", "outcome", "event", "review"]
+
+MOST_DECISIONS: Final = 1_000  # of persons, about one payment
+_ORDER: Final[tuple[Kind, ...]] = ("route", "operation", "exchange", "callback", "outcome", "review", "event")
+
+
+class TimelineEntry(Struct, frozen=True, kw_only=True):
+    """One thing that happened. `operation` is the one it belongs to; `evidence` depends on `kind`, and is masked.
+
+    route: why this account · operation: what was to be asked · exchange: when it was first sent · callback: what came ·
+    outcome: what was last said, and by whom · review: what a person decided · event: what was told.
+    """
+
+    object: Literal["timeline_entry"] = "timeline_entry"
+    at: str
+    kind: Kind
+    operation: str | None
+    summary: str
+    evidence: dict[str, Any]
+
+
+class _Entry(Struct, frozen=True):
+    at: datetime
+    kind: Kind
+    operation: UUID | None
+    summary: str
+    evidence: dict[str, Any]
+
+
+async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, payment_id: UUID) -> list[bytes] | None:
+    """The entries as JSON, oldest first; None when there is no such payment of this merchant and mode."""
+    payment = await payments.get(connection, merchant_id, livemode, payment_id)
+    if payment is None:
+        return None
+    operations = await store.operations(connection, payment_id)
+    entries = [_route(payment)]
+    for operation in operations:
+        entries += _of_operation(operation)
+    named = [each.id for each in operations]
+    entries += map(_callback, await callback_log.of_operations(connection, merchant_id, livemode, named))
+    entries += map(_event, await store.events(connection, merchant_id, payment_id))
+    shown_id = ids.show(ids.PAYMENT, payment_id)
+    decided = await audit.page(connection, merchant_id, livemode, object_id=shown_id, limit=MOST_DECISIONS)
+    entries += map(_decision, decided)
+    return [_shown(each) for each in sorted(entries, key=_place)]
+
+
+def _place(entry: _Entry) -> tuple[datetime, int]:
+    """Within one millisecond, causes come before what they caused."""
+    return entry.at, _ORDER.index(entry.kind)
+
+
+def _shown(entry: _Entry) -> bytes:
+    return encode(
+        TimelineEntry(
+            at=timestamp(entry.at),
+            kind=entry.kind,
+            operation=None if entry.operation is None else ids.show(ids.OPERATION, entry.operation),
+            summary=entry.summary,
+            evidence=entry.evidence,
+        )
+    )
+
+
+def _route(payment: Payment) -> _Entry:
+    account = ids.show(ids.ACCOUNT, payment.account_id)
+    considered = [
+        {**each, "account": ids.show(ids.ACCOUNT, UUID(each["account"]))}
+        for each in msgspec.json.decode(payment.route, type=dict[str, Any]).get("considered", ())
+    ]
+    evidence = {"account": account, "provider": payment.provider, "considered": considered}
+    return _Entry(payment.created_at, "route", None, f"{account} at {payment.provider} was chosen", evidence)
+
+
+def _of_operation(operation: Operation) -> Iterator[_Entry]:
+    verb, number = operation.verb, operation.id
+    evidence = {
+        "verb": verb,
+        "state": operation.state,
+        "amount": operation.amount,
+        "currency": operation.currency,
+        "reference": operation.reference,
+        "provider_reference": operation.provider_reference,
+        "target": None if operation.target_id is None else ids.show(ids.OPERATION, operation.target_id),
+    }
+    yield _Entry(operation.created_at, "operation", number, f"{verb} was prepared; it is {operation.state}", evidence)
+    if operation.sent_at is not None:
+        sent = {"sends": operation.sends, "account": ids.show(ids.ACCOUNT, operation.account_id)}
+        times = "once" if operation.sends == 1 else f"{operation.sends} times"
+        yield _Entry(operation.sent_at, "exchange", number, f"{verb} was sent to {operation.provider}, {times}", sent)
+    if operation.evidence is not None:
+        said = msgspec.json.decode(mask_text(encode(operation.evidence.outcome).decode()), type=dict[str, Any])
+        told = {"source": operation.evidence.source, "outcome": said}
+        yield _Entry(
+            operation.evidence.at, "outcome", number, f"{verb}: {said['type']}, by {operation.evidence.source}", told
+        )
+
+
+def _callback(callback: LoggedCallback) -> _Entry:
+    evidence = {
+        "callback": ids.show(ids.CALLBACK, callback.id),
+        "state": callback.state,
+        "result": callback.result,
+        "body": replay_callback.excerpt(callback),
+    }
+    what = callback.result or callback.state
+    return _Entry(
+        callback.received_at, "callback", callback.operation_id, f"{callback.provider} called: {what}", evidence
+    )
+
+
+def _event(event: TimelineEvent) -> _Entry:
+    about = msgspec.json.decode(event.body, type=_EventBody).data.object
+    evidence = {"event": ids.show(ids.EVENT, event.id), "sequence": event.sequence, "status": about.status}
+    if about.review is not None:
+        evidence["review"] = about.review["reason"]
+    return _Entry(event.created_at, "event", None, event.type, evidence)
+
+
+def _decision(row: StoredAudit) -> _Entry:
+    evidence = {
+        "audit_event": ids.show(ids.AUDIT_EVENT, row.id),
+        "actor": row.actor,
+        "changes": msgspec.json.decode(row.changes),
+    }
+    return _Entry(row.created_at, "review", None, f"{row.action} by {row.actor}", evidence)
+
+
+class _About(Struct):
+    status: str | None = None
+    review: dict[str, Any] | None = None
+
+
+class _Data(Struct):
+    object: _About
+
+
+class _EventBody(Struct):
+    data: _Data

@@ -1,0 +1,105 @@
+"""A payment's timeline in a whole installation: all that happened, in causal order, masked; and nobody else's."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gateway import ids
+from tests.api.tenants import Tenant, code, pointers
+from tests.support.installation import Installation, installation
+from tests.support.parts import Parts
+
+ENDS_WITHIN_S = 20
+
+
+@pytest.fixture(scope="module")
+def working(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """With a worker and the simulators."""
+    with installation(parts, tmp_path_factory.mktemp("timeline"), workers=1) as running:
+        yield running
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What `found` returns once it is true."""
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+def entries(tenant: Tenant, payment_id: str) -> list[dict[str, Any]]:
+    answer = tenant.test.get(f"/v1/payments/{payment_id}/timeline").json()
+    assert (answer["has_more"], answer["next"]) == (False, None)
+    return list(answer["data"])
+
+
+def test_what_happened_in_the_order_in_which_it_happened(working: Installation) -> None:
+    tenant = Tenant(working)
+    payment_id = tenant.payment(method={"type": "mobile_money", "phone": "+26658123001"})["id"]  # a callback settles it
+
+    def handled() -> bool:
+        processed = tenant.test.get("/v1/callbacks?state=processed").json()["data"]
+        return bool(processed) and tenant.test.get(f"/v1/payments/{payment_id}").json()["status"] == "succeeded"
+
+    until(handled)
+    told = entries(tenant, payment_id)
+    assert all(each["object"] == "timeline_entry" for each in told)
+    assert [each["at"] for each in told] == sorted(each["at"] for each in told)
+    assert [(each["kind"], each["summary"]) for each in told if each["kind"] == "event"] == [
+        ("event", "payment.created"),
+        ("event", "payment.processing"),
+        ("event", "payment.succeeded"),
+    ]
+    of_charge = [each for each in told if each["kind"] not in ("event", "route")]
+    charge = of_charge[0]["operation"]
+    kinds = [each["kind"] for each in of_charge if each["operation"] == charge]
+    assert kinds == ["operation", "exchange", "callback", "outcome"]
+    assert [each["kind"] for each in told][:3] == ["route", "operation", "event"]
+    outcome = next(each for each in of_charge if each["kind"] == "outcome" and each["operation"] == charge)
+    assert outcome["evidence"]["source"] == "callback"
+    assert outcome["evidence"]["outcome"]["type"] == "succeeded"
+    callback = next(each for each in told if each["kind"] == "callback")
+    assert callback["evidence"]["result"] == "applied"
+    settled = next(each for each in told if each["summary"] == "payment.succeeded")
+    assert settled["evidence"]["status"] == "succeeded"
+    assert told.index(callback) < told.index(outcome) < told.index(settled)
+
+
+def test_a_replayed_callback_is_handled_again(working: Installation) -> None:
+    tenant = Tenant(working)
+    payment_id = tenant.payment(method={"type": "mobile_money", "phone": "+26658123001"})["id"]
+    first = until(lambda: tenant.test.get("/v1/callbacks?state=processed").json()["data"])[0]
+    assert tenant.test.post(f"/v1/callbacks/{first['id']}/replay").json()["state"] == "received"
+    again = until(lambda: tenant.test.get("/v1/callbacks?state=processed").json()["data"])[0]
+    assert (again["id"], again["result"]) == (first["id"], "applied")
+    assert again["processed_at"] > first["processed_at"]
+    assert tenant.test.get(f"/v1/payments/{payment_id}").json()["sequence"] == 3  # it changed nothing
+
+
+def test_a_review_and_its_end_are_in_it(working: Installation) -> None:
+    tenant = Tenant(working)
+    payment_id = tenant.payment(method={"type": "mobile_money", "phone": "+26658123009"})["id"]  # a wrong amount
+    until(lambda: tenant.test.get(f"/v1/payments/{payment_id}").json()["review"])
+    resolution = {"action": "mark_failed", "reason": "the ledger says so"}
+    done = tenant.test.post(f"/v1/payments/{payment_id}/resolve", json=resolution, headers={"Idempotency-Key": "k"})
+    assert done.status_code == 200, done.text
+    told = entries(tenant, payment_id)
+    opened = next(each for each in told if each["summary"] == "payment.review")
+    assert opened["evidence"]["review"] == "amount_mismatch"
+    decided = next(each for each in told if each["kind"] == "review")
+    assert decided["evidence"]["changes"] == resolution
+    resolved = next(each for each in told if each["summary"] == "payment.review_resolved")
+    assert told.index(opened) < told.index(decided) < told.index(resolved)
+
+
+def test_nobody_reads_anothers_timeline(mypay: Installation, tenant: Tenant, other: Tenant) -> None:
+    payment_id = tenant.payment()["id"]
+    url = f"/v1/payments/{payment_id}/timeline"
+    assert [each["kind"] for each in tenant.test.get(url).json()["data"]] == ["route", "operation", "event"]
+    for client in (other.test, tenant.live, other.live):
+        assert code(client.get(url), 404) == "not_found"
+    assert code(tenant.test.get(f"/v1/payments/{ids.show(ids.PAYMENT, ids.new())}/timeline"), 404) == "not_found"
+    assert pointers(tenant.test.get(f"{url}?limit=1")) == ["/limit"]
