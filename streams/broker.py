@@ -100,7 +100,7 @@ def create_broker(settings: Settings) -> KafkaBroker:
         apply_types=False,
         request_timeout_ms=20_000,  # Kafka answers a join only when the whole group has joined: rebalance_timeout_ms
         retry_backoff_ms=100,
-        metadata_max_age_ms=30_000,
+        metadata_max_age_ms=5_000,  # so long a consumer does not see that a topic was made anew, or got partitions
         allow_auto_create_topics=False,
         graceful_timeout=GRACE_S,
         logger=logging.getLogger("streams.faststream"),  # its own name has its own handlers

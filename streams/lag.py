@@ -4,12 +4,14 @@ Republishing repairs what was lost, not what is slow; into a backlog it would on
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from aiokafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
 
 from gateway.settings import Settings
 from providers.registry import PROVIDERS
@@ -66,4 +68,10 @@ class Lag:
         group = topics.physical(self._settings, GROUP)
         committed = await admin.list_consumer_group_offsets(group, partitions=partitions)
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        return sum(ends[each] - max(committed[each].offset, begins[each]) for each in partitions)
+        return sum(ends[each] - max(_offset(committed, each), begins[each]) for each in partitions)
+
+
+def _offset(committed: Mapping[TopicPartition, OffsetAndMetadata], partition: TopicPartition) -> int:
+    """What the group has committed; a group that is only forming has committed nothing, and answers nothing."""
+    found = committed.get(partition)
+    return -1 if found is None else int(found.offset)

@@ -49,7 +49,11 @@ def pay(mypay: Installation) -> Iterator[Pay]:
     with httpx.Client(base_url=mypay.base_url, timeout=40) as client:
 
         def post(key: str | None = None, *, ends: str = "000", wait: int = 0, **members: Any) -> httpx.Response:
-            body = BODY | {"provider": "sandbox", "method": {"type": "mobile_money", "phone": f"+26658123{ends}"}} | members
+            body = (
+                BODY
+                | {"provider": "sandbox", "method": {"type": "mobile_money", "phone": f"+26658123{ends}"}}
+                | members
+            )
             return client.post("/v1/payments", json=body, headers=mypay.headers(key, Prefer=f"wait={wait}"))
 
         yield post
@@ -93,10 +97,14 @@ def reference(database: Database, payment: str) -> str:
 # --- 1 to 4: idempotency and amounts ----------------------------------------------------------------------------------
 
 
-def test_1_no_stored_answer_is_served_before_authentication_or_to_another_merchant(mypay: Installation, pay: Pay) -> None:
+def test_1_no_stored_answer_is_served_before_authentication_or_to_another_merchant(
+    mypay: Installation, pay: Pay
+) -> None:
     first = pay("defect-1")
     for headers in ({}, {"Authorization": "Bearer sk_test_nobody"}):
-        stranger = httpx.post(f"{mypay.base_url}/v1/payments", json=BODY, headers={"Idempotency-Key": "defect-1", **headers})
+        stranger = httpx.post(
+            f"{mypay.base_url}/v1/payments", json=BODY, headers={"Idempotency-Key": "defect-1", **headers}
+        )
         assert stranger.status_code == 401
         assert first.json()["id"] not in stranger.text
 
@@ -130,9 +138,9 @@ def test_5_a_callback_without_a_good_signature_has_no_effect(mypay: Installation
     payment = pay(ends="004").json()["id"]
     name = reference(database, payment)
     anothers = SandboxAccount(webhook_secret=Secret("whsec_b3RoZXI="))
-    for event, sign in (("evt_unsigned", lambda body: {}), ("evt_forged", lambda body: signed(body, anothers))):
+    for event in ("evt_unsigned", "evt_forged"):
         body = charge_said(name, "succeeded", event=event)
-        call_back(mypay, database, body, sign(body))
+        call_back(mypay, database, body, signed(body, anothers) if event == "evt_forged" else {})
         assert handled(database, event) == "forged"
         assert read(mypay, payment)["status"] in ("pending", "processing")
 
@@ -178,7 +186,9 @@ def test_10_no_key_is_stored_as_it_is_and_none_is_padded_with_zeros(mypay: Insta
     dumped = "".join(row["row"] for row in stored)
     for plain in (mypay.api_key, secret, secret.encode().hex()):
         assert plain not in dumped
-    short, padded = (Settings(secret_key=Secret(text), jwt_secret_key=Secret("j"), database_uri=Secret("d")) for text in ("s", "s\0"))
+    short, padded = (
+        Settings(secret_key=Secret(text), jwt_secret_key=Secret("j"), database_uri=Secret("d")) for text in ("s", "s\0")
+    )
     keys = [settings.key(purpose) for settings in (short, padded) for purpose in ("seal", "other")]
     assert len(set(keys)) == 4
     assert all(len(key) == 32 and b"\0\0" not in key for key in keys)
@@ -191,7 +201,11 @@ def test_11_a_provider_is_found_by_the_name_it_shows_and_every_route_takes_the_s
     payment = pay().json()
     for provider in mypay.accounts:
         assert pay(provider=provider).json()["provider"] == provider
-    for name, value in (("Authorization", f"Bearer {mypay.api_key}"), ("X-API-Key", mypay.api_key), ("X-API_Key", mypay.api_key)):
+    for name, value in (
+        ("Authorization", f"Bearer {mypay.api_key}"),
+        ("X-API-Key", mypay.api_key),
+        ("X-API_Key", mypay.api_key),
+    ):
         headers = {name: value, "Idempotency-Key": uuid.uuid4().hex}
         statuses = [
             httpx.post(f"{mypay.base_url}/v1/payments", json=BODY, headers=headers).status_code,
@@ -216,7 +230,9 @@ def test_13_no_provider_is_waited_for_in_a_request(mypay: Installation, pay: Pay
 
 
 def test_13_every_time_has_its_zone(database: Database) -> None:
-    naive = "select table_name, column_name from information_schema.columns where data_type = 'timestamp without time zone'"
+    naive = (
+        "select table_name, column_name from information_schema.columns where data_type = 'timestamp without time zone'"
+    )
     assert database.fetch(f"{naive} and table_schema = 'public'") == []
 
 

@@ -27,7 +27,13 @@ class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The body of POST /v1/api_keys. With `resources` the key is restricted to them; it is of the asking key's mode."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
-    resources: Annotated[dict[Resource, Access], Meta(min_length=1)] | None = None
+    resources: (
+        Annotated[
+            dict[Resource, Access],
+            Meta(min_length=1, description="Who may write may read.", examples=[{"payments": "write"}]),
+        ]
+        | None
+    ) = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
 
 

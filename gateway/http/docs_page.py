@@ -18,7 +18,6 @@ _LIMITS: Final = {
     "maxLength": "at most {} characters",
     "pattern": "matches {}",
     "format": "{}",
-    "default": "default {}",
 }
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
@@ -132,7 +131,9 @@ def _items(schema: dict[str, Any]) -> str:
 
 
 def _limits(schema: dict[str, Any]) -> str:
-    told = [text.format(schema[name]) for name, text in _LIMITS.items() if schema.get(name) is not None]
+    told = [text.format(schema[name]) for name, text in _LIMITS.items() if name in schema]
+    if schema.get("default") not in (None, "", {}):
+        told.append(f"default {msgspec.json.encode(schema['default']).decode()}")
     return escape("".join(f"; {each}" for each in told))
 
 

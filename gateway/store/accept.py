@@ -14,7 +14,7 @@ from msgspec import Struct
 from gateway.crash_points import crash_point
 from gateway.payments import views
 from gateway.payments.model import Event, Operation, Payment
-from gateway.store.batcher import QueueFull, RawConnection
+from gateway.store.batcher import QueueFull
 from gateway.store.database import Connection
 from gateway.store.roots import EVENT_COLUMNS, arrays, read_payment, rows
 
@@ -118,7 +118,7 @@ def _key(new: NewPayment) -> _Key:
     return (new.payment.lp, new.payment.merchant_id, new.payment.livemode, new.key)
 
 
-async def accept(connection: RawConnection, batch: Sequence[NewPayment]) -> list[Accepted | Exception]:
+async def accept(connection: Connection, batch: Sequence[NewPayment]) -> list[Accepted | Exception]:
     """Write the batch; one answer per request, in its order. Safe to run again with the same rows."""
     payments = [new.payment for new in batch]
     operations = [new.operation for new in batch]

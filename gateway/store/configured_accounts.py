@@ -32,6 +32,7 @@ select {", ".join(f"a.{name}" for name in _COLUMNS)}, s.sealed
   from accounts a join account_settings s on s.account_id = a.id and s.version = a.settings_version
  where a.merchant_id = $1 and a.livemode = $2
 """
+LOCK: Final = "select from accounts where merchant_id = $1 and livemode = $2 and id = $3 for update"
 INSERT: Final = f"""
 insert into accounts ({", ".join(_COLUMNS)}) values ({", ".join(f"${n}" for n, _ in enumerate(_COLUMNS, 1))})
 """
@@ -44,13 +45,15 @@ update accounts set label = $4, enabled = $5, priority = $6, settings_version = 
 """
 
 
-async def get(
-    connection: Connection, merchant_id: UUID, livemode: bool, account_id: UUID, *, lock: bool = False
-) -> StoredAccount | None:
-    """One account, or None; `lock` keeps others from changing it until the transaction ends."""
-    sql = SELECT + " and a.id = $3" + (" for update of a" if lock else "")
-    row = await connection.fetchrow(sql, merchant_id, livemode, account_id)
+async def get(connection: Connection, merchant_id: UUID, livemode: bool, account_id: UUID) -> StoredAccount | None:
+    """One account, or None."""
+    row = await connection.fetchrow(SELECT + " and a.id = $3", merchant_id, livemode, account_id)
     return None if row is None else StoredAccount(**row)
+
+
+async def lock(connection: Connection, merchant_id: UUID, livemode: bool, account_id: UUID) -> None:
+    """Keep others from changing it until the transaction ends. Only what is read after this is what it is now."""
+    await connection.execute(LOCK, merchant_id, livemode, account_id)
 
 
 async def page(

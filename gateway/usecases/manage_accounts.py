@@ -75,7 +75,8 @@ async def update(
     """
 
     async def work(connection: Connection, now: datetime) -> Change:
-        before = await store.get(connection, asker.merchant_id, asker.livemode, account_id, lock=True)
+        await store.lock(connection, asker.merchant_id, asker.livemode, account_id)
+        before = await store.get(connection, asker.merchant_id, asker.livemode, account_id)
         if before is None:
             raise MyPayError("not_found", "There is no such account.")
         after, renewed = before, _renewed(services, before, settings)

@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,15 +15,14 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gateway import ids
 from gateway.payments import views
 from gateway.payments.model import Customer
 from gateway.settings import Settings
 from gateway.store import payments as reading
 from gateway.store.accept import Accepted, NewPayment, accept
-from gateway.store.batcher import BATCH_MAX, FateUnknown, QueueFull, RawConnection
+from gateway.store.batcher import BATCH_MAX, RawConnection
 from gateway.store.database import Pool
-from tests.accept.flushers import PATIENCE_S, Flusher, Tenant, accepted, flusher, submit_all
+from tests.accept.flushers import PATIENCE_S, Tenant, accepted, flusher, submit_all
 from tests.support.proxy import proxy
 
 ACCEPTING = """
@@ -36,9 +34,7 @@ ACCEPTING = """
 # --- One payment per key ----------------------------------------------------------------------------------------------
 
 
-async def test_two_flushers_on_the_same_keys_in_opposite_orders(
-    settings: Settings, pool: Pool, tenant: Tenant
-) -> None:
+async def test_two_flushers_on_the_same_keys_in_opposite_orders(settings: Settings, pool: Pool, tenant: Tenant) -> None:
     """A third transaction holds the middle key until both have come as far as they can: unordered, they deadlock."""
     failed: list[asyncpg.PostgresError] = []
 
@@ -135,9 +131,7 @@ async def test_replies_lost_at_random_lose_and_double_nothing(settings: Settings
     assert set(await tenant.payments()) == {answer.payment.id for answer in answers}
 
 
-async def test_a_connection_is_killed_while_its_statement_waits(
-    settings: Settings, pool: Pool, tenant: Tenant
-) -> None:
+async def test_a_connection_is_killed_while_its_statement_waits(settings: Settings, pool: Pool, tenant: Tenant) -> None:
     wanted = [tenant.wants("held"), tenant.wants("free")]
     async with flusher(settings, lanes=1) as batcher:
         async with held(pool, tenant.wants("held")):
@@ -178,32 +172,30 @@ def spoiled_details(new: NewPayment, text: str) -> NewPayment:
     return spoiled(new, details=structs.replace(new.payment.details, description=text))
 
 
-BAD_ROWS = {
-    "22021 U+0000 in text": ("22021", lambda new: spoiled(new, reference="a\x00b")),
-    "22P05 U+0000 in JSON": ("22P05", lambda new: spoiled_details(new, "a\x00b")),
-    "22000 a lone surrogate": ("22000", lambda new: spoiled(new, reference="\ud800")),
-    "22000 an amount beyond 64 bits": ("22000", lambda new: spoiled(new, amount=2**63)),
-    "23514 an amount of nothing": ("23514", lambda new: spoiled(new, amount=0)),
-    "23514 a status nobody knows": ("23514", lambda new: spoiled(new, status="lost")),
-    "23502 no currency": ("23502", lambda new: spoiled(new, currency=None)),
-    "23505 another's payment": ("23505", lambda new: spoiled(new, id=EXISTING[0], lp=ids.lp_of(EXISTING[0]))),
+Spoil = Callable[[NewPayment, NewPayment], NewPayment]  # a good request and the row of another
+BAD_ROWS: dict[str, Spoil] = {
+    "22021 U+0000 in text": lambda new, _: spoiled(new, reference="a\x00b"),
+    "22P05 U+0000 in JSON": lambda new, _: spoiled_details(new, "a\x00b"),
+    "22000 a lone surrogate": lambda new, _: spoiled(new, reference="\ud800"),
+    "22000 an amount beyond 64 bits": lambda new, _: spoiled(new, amount=2**63),
+    "23514 an amount of nothing": lambda new, _: spoiled(new, amount=0),
+    "23514 a status nobody knows": lambda new, _: spoiled(new, status="lost"),
+    "23502 no currency": lambda new, _: spoiled(new, currency=None),
+    "23505 another's id": lambda new, other: spoiled(new, id=other.payment.id, lp=other.payment.lp),
 }
-EXISTING: list[Any] = []
 
 
 @pytest.mark.parametrize("kind", BAD_ROWS)
 async def test_a_bad_row_fails_alone(settings: Settings, tenant: Tenant, kind: str) -> None:
-    sqlstate, spoil = BAD_ROWS[kind]
     async with flusher(settings, lanes=1) as batcher:
-        first = tenant.wants("first", payment_id=None)
+        first = tenant.wants("first")
         accepted(await submit_all(batcher, [first]))
-        EXISTING[:] = [first.payment.id]
         good = [tenant.wants(f"good-{number}") for number in range(4)]
-        bad = spoil(tenant.wants("bad"))
+        bad = BAD_ROWS[kind](tenant.wants("bad"), first)
         answers = await submit_all(batcher, [*good[:2], bad, *good[2:]])
         failed = answers.pop(2)
         assert isinstance(failed, asyncpg.PostgresError)
-        assert failed.sqlstate == sqlstate
+        assert failed.sqlstate == kind.split()[0]
         assert all(answer.fresh for answer in accepted(answers))
         assert accepted(await submit_all(batcher, [tenant.wants("afterwards")]))[0].fresh
     assert len(await tenant.payments()) == 6
@@ -213,7 +205,8 @@ async def test_a_bad_row_fails_alone(settings: Settings, tenant: Tenant, kind: s
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=60)
 NASTY = st.sampled_from([
-    "\u202eevil\u202c", "\U0001f469\u200d\U0001f469 e\u0301", '"\'\\;--', "a\r\nb\tc\x7f", "\ufeff\ufffe\U0010ffff", "<b>&amp;</b>",
+    "\u202eevil\u202c", "\U0001f469\u200d\U0001f469 e\u0301", '"\'\\;--', "a\r\nb\tc\x7f",
+    "\ufeff\ufffe\U0010ffff", "<b>&amp;</b>",
 ])  # fmt: skip
 STORABLE = TEXT | NASTY
 

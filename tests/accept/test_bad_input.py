@@ -8,8 +8,9 @@ import uuid
 
 import pytest
 
+from tests.accept.answers import answered, decoded, flood
 from tests.accept.bad_bodies import BODIES, CARD, OPEN
-from tests.accept.twins import BODY, Api, Merchant, Twins, answered, decoded, flood
+from tests.accept.twins import BODY, Api, Merchant, Twins
 from tests.http.wire import Answer
 
 pytestmark = pytest.mark.xdist_group("twins")
@@ -98,9 +99,7 @@ def test_a_body_of_exactly_64_kib_is_read(twins: Twins, good: Merchant) -> None:
         pytest.param(b"9" * 18, False, 413, "body_too_large", id="more than there is"),
     ],
 )
-def test_content_length_lies(
-    twins: Twins, bad: Merchant, announced: bytes, end: bool, status: int, code: str
-) -> None:
+def test_content_length_lies(twins: Twins, bad: Merchant, announced: bytes, end: bool, status: int, code: str) -> None:
     client = twins.first(bad)
     true = client.payment()
     length = true.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]

@@ -6,14 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.accept.twins import FULL, Merchant, Twins, answered, decoded, flood, is_replay
+from tests.accept.answers import answered, decoded, flood, is_replay
+from tests.accept.twins import FULL, Merchant, Twins
 
 pytestmark = pytest.mark.xdist_group("twins")
 
 
 def test_two_hundred_at_once_are_one_payment(twins: Twins, merchant: Merchant) -> None:
     clients = twins.both(merchant)
-    answers = answered(flood([(clients[n % 2], clients[n % 2].payment("key", FULL)) for n in range(200)], connections=100))
+    answers = answered(
+        flood([(clients[n % 2], clients[n % 2].payment("key", FULL)) for n in range(200)], connections=100)
+    )
     assert {answer.status for answer in answers} <= {201, 409}
     made = [answer for answer in answers if answer.status == 201]
     assert len({answer.body for answer in made}) == 1

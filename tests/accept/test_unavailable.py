@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from gateway.processes import Program, end, free_port, spawn
-from tests.accept.twins import Api, Merchant, Twins, answered, decoded, flood_on_this_loop
+from tests.accept.answers import answered, decoded, flood_on_this_loop
+from tests.accept.twins import Api, Merchant, Twins
 from tests.http.wire import Answer
 from tests.support.proxy import Proxy, proxy
 

@@ -8,14 +8,13 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from msgspec import Struct
 
 from gateway import ids
@@ -36,8 +35,22 @@ BODY: dict[str, Any] = {
     "currency": "LSL",
     "method": {"type": "mobile_money", "phone": "+26658123456"},
 }
+FULL: dict[str, Any] = {
+    **BODY,
+    "country": "LS",
+    "capture": "automatic",
+    "provider": "sandbox",
+    "reference": "order-1001",
+    "description": "Order 1001",
+    "customer": {"name": "Thabo Mokoena", "email": "thabo@example.com"},
+    "metadata": {"zebra": "1", "ant": "2", "é": "\u202e"},
+    "return_url": "https://shop.example/back?cart=77",
+    "expires_in": 600,
+}
 TABLES = ("idempotency_keys", "payments", "operations", "events")
 START_TIMEOUT_S = 30
+
+T = TypeVar("T")
 
 
 class Merchant(Struct, kw_only=True):
@@ -100,7 +113,8 @@ class Api(Wire):
 
     def payment(self, key: str | None = None, body: Any = None, **more: str) -> bytes:
         """The bytes of `pay`."""
-        return self.bytes_of("POST", "/v1/payments", BODY if body is None else body, key=key or uuid.uuid4().hex, **more)
+        content = BODY if body is None else body
+        return self.bytes_of("POST", "/v1/payments", content, key=key or uuid.uuid4().hex, **more)
 
 
 class Twins:
@@ -140,10 +154,10 @@ class Twins:
 
         return self.configure(make)
 
-    def configure(self, work: Any) -> Any:
+    def configure(self, work: Callable[[Configuration], Awaitable[T]]) -> T:
         """Run `work(configuration)`: from outside of the processes, as an operator's command would."""
 
-        async def run() -> Any:
+        async def run() -> T:
             own = engine.create(self.settings.database_uri)
             try:
                 return await work(Configuration(own, Sealer(self.settings.key("seal"))))
@@ -214,56 +228,3 @@ def twins(parts: Parts, directory: Path) -> Iterator[Twins]:
             yield pair
         finally:
             database.close()
-
-
-# --- Many requests at once --------------------------------------------------------------------------------------------
-
-
-def flood(requests: Sequence[tuple[Api, bytes]], *, connections: int = 64) -> list[Answer | None]:
-    """The answers in order, over so many connections to each process; None where a connection ended instead."""
-    return asyncio.run(flood_on_this_loop(requests, connections))
-
-
-def answered(answers: Sequence[Answer | None]) -> list[Answer]:
-    """The answers, of which none may be missing."""
-    assert None not in answers
-    return [answer for answer in answers if answer is not None]
-
-
-async def flood_on_this_loop(requests: Sequence[tuple[Api, bytes]], connections: int) -> list[Answer | None]:
-    """As `flood`, for tests that are async."""
-    answers: list[Answer | None] = [None] * len(requests)
-    queues: dict[int, list[tuple[int, bytes]]] = {}
-    for number, (api, sent) in reversed(list(enumerate(requests))):
-        queues.setdefault(api.port, []).append((number, sent))
-
-    async def work(port: int, queue: list[tuple[int, bytes]]) -> None:
-        stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        while queue:
-            number, sent = queue.pop()
-            try:
-                stream = stream or await asyncio.open_connection("127.0.0.1", port)
-                stream[1].write(sent)
-                answers[number] = await _read(stream[0])
-            except (OSError, asyncio.IncompleteReadError):
-                stream = None
-                await asyncio.sleep(0.02)
-        if stream is not None:
-            stream[1].close()
-
-    async with asyncio.timeout(60):
-        await asyncio.gather(*(work(port, queue) for port, queue in queues.items() for _ in range(connections)))
-    return answers
-
-
-async def _read(reader: asyncio.StreamReader) -> Answer:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Answer(int(head[0].split()[1]), headers, body)
-
-
-def decoded(answer: Answer) -> Any:
-    """The body of a 201 or 200."""
-    assert answer.status in (200, 201), answer
-    return msgspec.json.decode(answer.body)

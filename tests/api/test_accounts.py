@@ -1,6 +1,7 @@
 """Accounts: made with typed settings, shown without secrets, changed without moving money, disabled, never shared."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -203,6 +204,29 @@ def test_a_repeated_request_makes_one_account(tenant: Tenant) -> None:
     changed = tenant.test.post("/v1/accounts", json={**body, "label": "x"}, headers=headers)
     assert code(changed, 422) == "idempotency_key_reused"
     assert len(tenant.test.get("/v1/accounts").json()["data"]) == 2
+
+
+def test_many_at_once_with_one_key_make_one_account(tenant: Tenant) -> None:
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    body = {"provider": "cpay", "settings": CPAY}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: tenant.test.post("/v1/accounts", json=body, headers=headers), range(8)))
+    assert {each.status_code for each in answers} == {201}
+    assert len({each.json()["id"] for each in answers}) == 1
+    assert len(tenant.test.get("/v1/accounts").json()["data"]) == 2
+
+
+def test_many_changes_at_once_are_all_kept(mypay: Installation, tenant: Tenant) -> None:
+    made = make(tenant)
+    url = f"/v1/accounts/{made['id']}"
+    bodies: list[dict[str, Any]] = [{"settings": {"api_key": f"canary-{n}"}} for n in range(6)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda body: tenant.test.patch(url, json=body), [*bodies, {"label": "kept"}]))
+    assert {each.status_code for each in answers} == {200}
+    assert {credentials(mypay, made["id"], version).api_key for version in range(2, 8)} == {
+        body["settings"]["api_key"] for body in bodies
+    }
+    assert tenant.test.get(url).json()["label"] == "kept"
 
 
 def test_the_list_has_pages(tenant: Tenant) -> None:

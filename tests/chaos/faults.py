@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
@@ -41,7 +42,7 @@ class Faults:
         action: Callable[[Fault], Awaitable[None]] = getattr(self, f"_{fault.kind}", self._weather)
         try:
             await action(fault)
-        except (OSError, KafkaError, TimeoutError) as error:
+        except (OSError, KafkaError, TimeoutError, asyncpg.PostgresError) as error:
             self._say(f"           {fault.kind} was not possible: {error!r}")
         else:
             self.done[fault.kind] += 1

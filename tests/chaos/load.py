@@ -21,6 +21,7 @@ TRIES = 12
 TWICE_P = 0.03
 REUSED_P = 0.01
 WAIT_P = 0.05
+IMPATIENT_P = 0.3  # of the payers enter a code twice at once
 SHORT_S = 60  # the least that a payment may be given: those that nobody will ever pay
 FINAL = ("succeeded", "failed", "canceled", "expired")
 
@@ -251,6 +252,7 @@ class Payer:
 
     def __init__(self, ports: list[int], api_key: str, history: History, dice: random.Random, payment: str) -> None:
         self._merchant = Merchant(ports, api_key, history, dice, "payer")
+        self._twin = Merchant(ports[::-1], api_key, history, dice, "impatient payer")
         self._dice, self._payment, self._tries = dice, payment, 0
         self._codes = dice.choice([["123456"], ["123456"], ["000000", "123456"], ["000000"] * 4])
         self._decides = dice.choice(["succeeded", "succeeded", "declined"])
@@ -267,12 +269,17 @@ class Payer:
                     await self._act(found["next_action"])
         finally:
             self._merchant.close()
+            self._twin.close()
 
     async def _act(self, action: dict[str, Any]) -> None:
         self._tries += 1
         if action["type"] == "otp":
             code = self._codes[min(self._tries, len(self._codes)) - 1]
-            await self._merchant.confirm(self._payment, code, f"{self._payment}-{self._tries}")
+            key = f"{self._payment}-{self._tries}"
+            await asyncio.gather(
+                self._merchant.confirm(self._payment, code, key),
+                *([self._twin.confirm(self._payment, code, key + "-again")] if self._dice.random() < IMPATIENT_P else []),
+            )
         elif action["type"] == "redirect":
             url = urlsplit(action["url"])
             client = Client(url.port or 80)

@@ -285,7 +285,7 @@ class Stage:
 
     async def connect(self) -> Any:
         """A connection to the database that no weather touches: for the audience, not for the actors."""
-        return await asyncpg.connect(self.postgres.uri(DATABASE), timeout=10)
+        return await asyncpg.connect(self.postgres.uri(DATABASE), timeout=10, command_timeout=20)
 
     async def run_mypay(self, *arguments: str) -> None:
         """Run a command of `mypay` to its end. Raises RuntimeError with what it said."""

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import asyncpg
 import httpx
@@ -16,6 +16,17 @@ from tests.support.installation import Installation
 
 FINAL: Final = ("succeeded", "failed", "canceled", "expired")
 PATIENCE_S: Final = 60.0
+K = TypeVar("K")
+
+
+class Ended(dict[K, Any], Generic[K]):
+    """How each of several payments ended, from `gather`; who asks for one that did not end fails, and only he."""
+
+    def __getitem__(self, key: K) -> dict[str, Any]:
+        found = super().__getitem__(key)
+        if isinstance(found, BaseException):
+            raise found
+        return dict(found)
 
 
 class Shop:

@@ -77,7 +77,9 @@ def test_again_makes_nothing_and_tomorrow_one_day(database_uri: str) -> None:
         assert await partitions.ensure(connection, NOON) == []
         one_more = f"{NOON + timedelta(days=15):%Y%m%d}"
         tomorrow = NOON + timedelta(days=1)
-        assert await partitions.ensure(connection, tomorrow) == [f"events_{one_more}", f"callbacks_{one_more}"]
+        assert await partitions.ensure(connection, tomorrow) == [
+            f"{table}_{one_more}" for table in partitions.DAY_PARTITIONED
+        ]
 
     with_database(database_uri, test)
 
@@ -88,7 +90,7 @@ def test_forty_days_on(database_uri: str) -> None:
         later = NOON + timedelta(days=40)
         wanted = days(later - timedelta(days=1), 16)
         assert await partitions.ensure(connection, later) == [
-            f"{table}_{day}" for table in ("events", "callbacks") for day in wanted
+            f"{table}_{day}" for table in partitions.DAY_PARTITIONED for day in wanted
         ]
         assert await home_of(connection, await insert_event(connection, later)) == f"events_{later:%Y%m%d}"
 
@@ -101,7 +103,7 @@ def test_days_are_utc_days(database_uri: str, hour: int) -> None:
         later = (NOON + timedelta(days=40)).replace(hour=hour, minute=30)
         maseru = later.astimezone(ZoneInfo("Africa/Maseru"))
         assert await partitions.ensure(connection, maseru, 0) == [
-            f"{table}_{day}" for table in ("events", "callbacks") for day in days(later - timedelta(days=1), 2)
+            f"{table}_{day}" for table in partitions.DAY_PARTITIONED for day in days(later - timedelta(days=1), 2)
         ]
 
     with_database(database_uri, test)
@@ -148,7 +150,7 @@ def test_a_late_partition_has_the_indexes_of_the_others(database_uri: str) -> No
                         from pg_index where indrelid = $1::text::regclass order by 1"""
         default, late = [await connection.fetch(definition, f"events_{one}") for one in ("default", f"{later:%Y%m%d}")]
         assert late == default
-        assert len(late) == 4
+        assert len(late) == 5
 
     with_database(database_uri, test)
 
@@ -178,7 +180,7 @@ def test_several_at_once_while_rows_come_in(database_uri: str) -> None:
         made = await asyncio.gather(*(ensure() for _ in range(4)))
         done.set()
         await asyncio.gather(*inserting)
-        assert sorted(map(len, made)) == [0, 0, 0, 32]
+        assert sorted(map(len, made)) == [0, 0, 0, 16 * len(partitions.DAY_PARTITIONED)]
         assert await connection.fetchval("select count(*) from events") == len(inserted)
         homes = await connection.fetch("select distinct tableoid::regclass::text from events")
         assert [row[0] for row in homes] == [f"events_{later:%Y%m%d}"]

@@ -9,6 +9,7 @@ from tests.chaos.checker.evidence import Evidence, Row, public
 from tests.chaos.checker.promises import BESIDE, FINAL, FOLLOWS, ends
 
 NIL = "00000000-0000-0000-0000-000000000000"
+ENDED = frozenset({"declined", "not_sent", "lapsed", "late_succeeded"})
 PROBLEM = "application/problem+json"
 FDS_MORE, RSS_TIMES, RSS_MORE_KB, CONNECTIONS_MOST = 120, 1.5, 65_536, 60
 
@@ -290,6 +291,19 @@ def sent_no_more_than_allowed(seen: Evidence) -> Found:
             yield payment, "was sent under several idempotency keys"
 
 
+def one_live_at_a_time(seen: Evidence) -> Found:
+    """L: at most one live charge and one live confirm per payment; an operation is live at least until it is sent."""
+    for payment in seen.payments:
+        live = [one for one in seen.attempts(payment) if one["state"] not in ENDED]
+        if len(live) > 1:
+            yield payment, f"has {len(live)} live charges"
+        confirms = [one for one in seen.operations.get(payment, []) if one["verb"] == "confirm"]
+        confirms.sort(key=lambda one: one["created_at"])
+        for before, after in pairwise(confirms):
+            if before["sent_at"] is not None and after["created_at"] < before["sent_at"]:
+                yield payment, f"a confirm was made at {after['created_at']}, the one before sent at {before['sent_at']}"
+
+
 INVARIANTS: dict[str, Callable[[Evidence], Found]] = {
     "I1": acknowledged_is_there,
     "I2": one_payment_per_key,
@@ -304,6 +318,7 @@ INVARIANTS: dict[str, Callable[[Evidence], Found]] = {
     "I12": errors_are_problems,
     "I13": resources_come_back,
     "S": sent_no_more_than_allowed,
+    "L": one_live_at_a_time,
 }
 
 
