@@ -78,7 +78,7 @@ class Configuration:
     async def find_merchant(self, name: str) -> Merchant | None:
         """The oldest merchant of this name."""
         async with self._transaction() as session:
-            found = await Merchants(session=session).list(name=name, order_by=(Merchant.id, False))
+            found = await Merchants(session=session).get_many(name=name, order_by=(Merchant.id, False))
             return next(iter(found), None)
 
     async def create_user(self, email: str, password: str, role: Role) -> User:

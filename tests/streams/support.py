@@ -15,7 +15,7 @@ from gateway.settings import Settings
 from gateway.store.database import Connection, Pool
 from streams import topics
 
-WAIT_S = 30.0
+WAIT_S = 60.0  # generous: the machine may be busy
 
 
 async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within_s: float = WAIT_S) -> None:
