@@ -278,7 +278,11 @@ class Payer:
             key = f"{self._payment}-{self._tries}"
             await asyncio.gather(
                 self._merchant.confirm(self._payment, code, key),
-                *([self._twin.confirm(self._payment, code, key + "-again")] if self._dice.random() < IMPATIENT_P else []),
+                *(
+                    [self._twin.confirm(self._payment, code, key + "-again")]
+                    if self._dice.random() < IMPATIENT_P
+                    else []
+                ),
             )
         elif action["type"] == "redirect":
             url = urlsplit(action["url"])

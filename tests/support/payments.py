@@ -116,7 +116,9 @@ class Story:
     async def operation(self, verb: str = "charge") -> asyncpg.Record:
         """The newest operation of a verb."""
         row = await self.pool.fetchrow(
-            "select * from operations where payment_id = $1 and verb = $2 order by id desc limit 1", self.payment_id, verb
+            "select * from operations where payment_id = $1 and verb = $2 order by id desc limit 1",
+            self.payment_id,
+            verb,
         )
         assert row is not None, f"there is no {verb}"
         return row

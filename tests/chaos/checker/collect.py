@@ -33,7 +33,7 @@ TABLES = {
         select id, object_id, root_id, type, sequence, position, md5(body) as digest, created_at from events""",
     "idempotency_keys": "select merchant_id, livemode, root_id, key, object_id from idempotency_keys",
     "callbacks": "select id, provider, operation_id, state, result, received_at, publishes from callbacks",
-    "dead_letters": 'select topic, partition, "offset", convert_from(value, \'UTF8\') as value from dead_letters',
+    "dead_letters": "select topic, partition, \"offset\", convert_from(value, 'UTF8') as value from dead_letters",
     "relay": "select next_position, published_position, fence from relay",
 }
 

@@ -301,7 +301,10 @@ def one_live_at_a_time(seen: Evidence) -> Found:
         confirms.sort(key=lambda one: one["created_at"])
         for before, after in pairwise(confirms):
             if before["sent_at"] is not None and after["created_at"] < before["sent_at"]:
-                yield payment, f"a confirm was made at {after['created_at']}, the one before sent at {before['sent_at']}"
+                yield (
+                    payment,
+                    f"a confirm was made at {after['created_at']}, the one before sent at {before['sent_at']}",
+                )
 
 
 INVARIANTS: dict[str, Callable[[Evidence], Found]] = {
