@@ -98,6 +98,16 @@ def _migrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _merchant(options: argparse.Namespace) -> int:
+    from gateway import seed, settings, startup
+
+    loaded = settings.load()
+    startup.check(loaded)
+    merchant, key = seed.create_merchant(loaded, options.name, livemode=options.live)
+    print(f"{merchant} {key}")
+    return 0
+
+
 def _simulator(options: argparse.Namespace) -> int:
     from providers.simulators import serve, simulators
 
@@ -223,6 +233,12 @@ def _simulator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", type=Path, default=ledgers, help=f"where ledgers are kept (default: {ledgers})")
 
 
+def _merchant_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["create"])
+    parser.add_argument("name", help="what people call it")
+    parser.add_argument("--live", action="store_true", help="make a live key, not a test key")
+
+
 def _dlq_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["list", "show", "replay"])
     parser.add_argument("ids", nargs="*", metavar="ID", help="dead letters (dl_…)")
@@ -248,6 +264,7 @@ COMMANDS: Final = {
     "api": Command(help="serve the HTTP API", arguments=_no_arguments, run=_api),
     "worker": Command(help="run everything beside the API", arguments=_worker_arguments, run=_worker),
     "migrate": Command(help="bring the database to this version's schema", arguments=_no_arguments, run=_migrate),
+    "merchant": Command(help="make a merchant and its first API key", arguments=_merchant_arguments, run=_merchant),
     "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
     "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),
     "review": Command(help="see and end payments' reviews", arguments=_review_arguments, run=_review),

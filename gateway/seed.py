@@ -54,6 +54,22 @@ def seed_demo(settings: Settings, *, existing: Path | None = None) -> Demo:
     return asyncio.run(_seed(settings, _read(existing)))
 
 
+def create_merchant(settings: Settings, name: str, *, livemode: bool) -> tuple[str, str]:
+    """A new merchant (its public id) and, this once, the text of its first API key."""
+    return asyncio.run(_create_merchant(settings, name, livemode))
+
+
+async def _create_merchant(settings: Settings, name: str, livemode: bool) -> tuple[str, str]:
+    own = engine.create(settings.database_uri)
+    configuration = Configuration(own, Sealer(settings.key("seal")))
+    try:
+        merchant = await configuration.create_merchant(name)
+        _, key = await configuration.create_api_key(merchant.id, livemode=livemode, name="first")
+    finally:
+        await own.dispose()
+    return ids.show(ids.MERCHANT, merchant.id), key
+
+
 def _read(existing: Path | None) -> _Shown:
     if existing is None or not existing.is_file():
         return _Shown()

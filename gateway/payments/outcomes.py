@@ -104,13 +104,10 @@ def _throttled(root: Root, operation: Operation, outcome: Throttled, now: dateti
     send_again(root, operation, now, limit=decisions.THROTTLES_MAX, delay_s=outcome.retry_after_s)
 
 
-def _unknown(root: Root, operation: Operation, outcome: Unknown | Ambiguous, now: datetime) -> None:
+def _unknown(root: Root, operation: Operation, outcome: Unknown | Ambiguous | Absent, now: datetime) -> None:
+    """Also where absence is stated otherwise than in answer to a query: it proves nothing, and is asked about."""
     move(root, operation, OperationFact.UNKNOWN, now)
     queries.schedule(root, operation, now)
-
-
-def _nothing(root: Root, operation: Operation, outcome: Absent, now: datetime) -> None:
-    root.stale.append("absence outside a query")
 
 
 _SAY: Final[dict[type, Callable[[Root, Operation, Any, datetime], None]]] = {
@@ -124,7 +121,7 @@ _SAY: Final[dict[type, Callable[[Root, Operation, Any, datetime], None]]] = {
     NotSent: _not_sent,
     Unknown: _unknown,
     Ambiguous: _unknown,
-    Absent: _nothing,
+    Absent: _unknown,
 }
 
 
@@ -162,7 +159,9 @@ def _agrees(root: Root, operation: Operation, outcome: Succeeded | Authorized, n
 
 
 def _hold(root: Root, operation: Operation, reason: ReviewReason, now: datetime) -> bool:
-    move(root, operation, OperationFact.PENDING, now)
+    acted = operation.state is State.ACTION_REQUIRED
+    if move(root, operation, OperationFact.PENDING, now) == State.PENDING:
+        advance(root, PaymentFact.CONFIRMED if acted else PaymentFact.SENT, now)
     operation.next_query_at = None
     review(root, reason, now)
     return False

@@ -15,6 +15,7 @@ from tests.chaos.plan import Fault
 from tests.chaos.stage import PREFIX, SIMULATORS, Stage
 
 REPLAYED_MOST = 3000
+FREEZE_PATIENCE_S = 15  # for a process to come to the point at which it freezes itself
 POISON_MARK = b"chaos-poison-"
 
 
@@ -78,8 +79,13 @@ class Faults:
     async def _freeze_claim(self, fault: Fault) -> None:
         """A worker freezes itself between a claim and its request; it is woken when the lease is over."""
         await self._crash_point(fault)
-        await asyncio.sleep(4 + fault.lasts_s)  # it starts in some 3 s
-        self._stage.actors[fault.target].thaw()
+        actor = self._stage.actors[fault.target]
+        for _ in range(10 * FREEZE_PATIENCE_S):
+            if actor.stopped:
+                await asyncio.sleep(fault.lasts_s)
+                break
+            await asyncio.sleep(0.1)
+        actor.thaw()
 
     async def _wipe_kafka(self, fault: Fault) -> None:
         await self._stage.wipe_kafka()

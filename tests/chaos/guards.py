@@ -1,7 +1,7 @@
 """`make guards`: each protection is taken out, one at a time, and the checker must notice; with all of them, nothing.
 
-A checker that never fails proves nothing. Every run has the same seed, load and faults; only the code differs, in a
-copy of the source tree. A mutation is a text that must be found exactly once, and what is put in its place.
+A checker that never fails proves nothing. Runs of a scene have the same seed, load and faults; only the code differs, in
+a copy of the source tree. A mutation is a text that must be found exactly once, and what is put in its place.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
@@ -23,7 +23,6 @@ from tests.chaos.plan import Fault
 from tests.chaos.run import Script, perform
 
 SEED = 7
-SECONDS = 26.0
 PACE = 0.2
 
 
@@ -45,6 +44,50 @@ class Edit:
         path.write_text(text.replace(self.old, self.new))
 
 
+def _mix(**weights: float) -> tuple[Case, ...]:
+    """The cases of these names, C-Pay's three times as often as the sandbox's."""
+    return tuple(
+        replace(case, weight=weights[case.name] * (3 if case.provider == "cpay" else 1))
+        for case in CASES
+        if case.name in weights
+    )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The load and the faults in which a missing guard shows."""
+
+    seconds: float
+    cases: tuple[Case, ...]
+    faults: tuple[Fault, ...]
+
+
+# Payers who are slow to answer, whose answers are lost, and who are asked twice; commands that are lost and replayed.
+COMMON = Scene(
+    26.0,
+    _mix(ok=4, timeout_charged=6, error_charged=2, no_callback=2, otp=2, later=1, reset_charged=1),
+    (
+        *(Fault(2 + 2.4 * n, "down", "link cpay", 0.5, {"down": True}) for n in range(9)),
+        Fault(4.0, "crash_point", "api-1", 2.0, {"point": "accept_after_commit:5"}),
+        Fault(9.0, "replay_commands", "kafka"),
+        Fault(13.0, "crash_point", "api-2", 2.0, {"point": "accept_after_commit:5"}),
+        Fault(17.0, "replay_commands", "kafka"),
+    ),
+)
+# A worker freezes between the second claim of an operation and its request. Its lease ends, the provider knows nothing,
+# the other worker sends a third time, and the provider charges and does not answer. Now the first one wakes, too late
+# to send, and says so: "not sent", of the second claim, three sends in all.
+FROZEN = Scene(
+    36.0,
+    _mix(timeout_charged=4, ok=1),
+    (
+        Fault(2.0, "freeze_claim", "worker-1", 16.5, {"point": "claim_after_commit:25:stop"}),
+        *(Fault(3 + 1.2 * n, "down", "link sandbox", 0.7, {"down": True}) for n in range(13)),
+    ),
+)
+SCENES = (COMMON, FROZEN)
+
+
 @dataclass(frozen=True)
 class Guard:
     """A protection, how it is taken out, and the invariants of which at least one must then break."""
@@ -52,6 +95,7 @@ class Guard:
     name: str
     edits: tuple[Edit, ...]
     breaks: tuple[str, ...]
+    scene: Scene = COMMON
 
     def remove(self, tree: Path) -> None:
         """Take it out of the tree."""
@@ -92,7 +136,8 @@ GUARDS = (
                 "    if False:\n",
             ),
         ),
-        ("I4", "I5", "S"),
+        ("I5",),
+        FROZEN,
     ),
     Guard(
         "query before resend: after an Unknown the same operation is simply sent again",
@@ -135,41 +180,19 @@ GUARDS = (
     ),
 )
 
-# Payers that are slow to answer, whose answers are lost, and who are asked twice: where a missing guard shows.
-MIX = {"ok": 4, "timeout_charged": 6, "error_charged": 2, "no_callback": 2, "otp": 2, "later": 1, "reset_charged": 1}
-LOAD = tuple(
-    Case(case.name, case.provider, case.digits, case.token, MIX[case.name] * (3 if case.provider == "cpay" else 1))
-    for case in CASES
-    if case.name in MIX
-)
-
-
-def script() -> list[Fault]:
-    """The faults: C-Pay is refused now and then while one worker loses its database's replies; crashes; replays."""
-    flaps = [Fault(2 + 1.2 * n, "down", "link cpay", 0.5, {"down": True}) for n in range(18)]
-    lost = {"drop_p": 0.08, "latency_s": 0.25, "jitter_s": 0.1}
-    cut = [Fault(3.0 + 4 * n, "drop_reply", "link postgres/worker-1", 2.5, lost) for n in range(5)]
-    crashes = [
-        Fault(4.0, "crash_point", "api-1", 2.0, {"point": "accept_after_commit:5"}),
-        Fault(13.0, "crash_point", "api-2", 2.0, {"point": "accept_after_commit:5"}),
-    ]
-    replays = [Fault(9.0, "replay_commands", "kafka"), Fault(17.0, "replay_commands", "kafka")]
-    return sorted([*flaps, *cut, *crashes, *replays], key=lambda fault: fault.at_s)
-
-
-def run(guard: Guard | None, directory: Path) -> Counter[str]:
+def run(guard: Guard | None, scene: Scene, directory: Path) -> Counter[str]:
     """One run without the guard (or with all of them); how often each invariant was violated."""
     made = Script(
         directory,
         SEED,
-        SECONDS,
+        scene.seconds,
         clients=10,
         open_most=1000,
         pace=PACE,
         settle_s=45 if guard is None else 25,
         mutate=guard.remove if guard else lambda tree: None,
-        cases=LOAD,
-        faults=script(),
+        cases=scene.cases,
+        faults=sorted(scene.faults, key=lambda fault: fault.at_s),
         skewed=False,
         command="make guards",
     )
@@ -180,28 +203,33 @@ def run(guard: Guard | None, directory: Path) -> Counter[str]:
 def main() -> int:
     """All of them; 1 unless the unmutated run is clean and every mutation is caught for its own reason."""
     parser = argparse.ArgumentParser(prog="guards")
-    parser.add_argument("--only", type=int, help="the number of one guard; 0 is the run with all of them")
+    parser.add_argument("--only", type=int, nargs="*", help="the numbers of some runs; the first ones have every guard")
     parser.add_argument("--directory", type=Path, help="keep the evidence here")
     given = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     root = given.directory or Path(tempfile.mkdtemp(prefix="mypay-guards-"))
     failed = 0
-    for number, guard in enumerate((None, *GUARDS)):
-        if given.only not in (None, number):
+    runs = [(None, scene) for scene in SCENES] + [(guard, guard.scene) for guard in GUARDS]
+    for number, (guard, scene) in enumerate(runs):
+        if given.only and number not in given.only:
             continue
         began = time.monotonic()
-        found = run(guard, root / str(number))
-        seen = ", ".join(f"{name} {times}" for name, times in found.items()) or "no violation"
-        good = not found if guard is None else any(name in found for name in guard.breaks)
-        failed += not good
-        name = "with every guard" if guard is None else f"without {guard.name}"
-        expected = "none" if guard is None else " or ".join(guard.breaks)
-        verdict = "as expected" if good else "NOT AS EXPECTED"
-        print(f"{number}. {name}\n     expected {expected}; found {seen}: {verdict} ({time.monotonic() - began:.0f} s)")
-        sys.stdout.flush()
+        found = run(guard, scene, root / str(number))
+        failed += not _told(number, guard, found, time.monotonic() - began)
     if not failed and not given.directory:
         shutil.rmtree(root)
     return bool(failed)
+
+
+def _told(number: int, guard: Guard | None, found: Counter[str], took_s: float) -> bool:
+    """Say what came of it; whether it is what was expected."""
+    good = not found if guard is None else any(name in found for name in guard.breaks)
+    name = "with every guard" if guard is None else f"without {guard.name}"
+    expected = "none" if guard is None else " or ".join(guard.breaks)
+    seen = ", ".join(f"{name} {times}" for name, times in found.items()) or "no violation"
+    verdict = "as expected" if good else "NOT AS EXPECTED"
+    print(f"{number}. {name}\n     expected {expected}; found {seen}: {verdict} ({took_s:.0f} s)", flush=True)
+    return good
 
 
 if __name__ == "__main__":

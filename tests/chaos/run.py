@@ -40,6 +40,9 @@ AGE = """
 update operations set sent_at = sent_at - interval '3 days', next_query_at = now()
  where provider = 'cpay' and state = 'unknown' and verb = 'charge'
 """
+ASK_NOW = """
+update operations set next_query_at = now() where provider = 'cpay' and state = 'unknown' and verb = 'charge'
+"""
 # What was published again and again while nothing could take it waits up to ten minutes for its next appointment.
 LAPSE = (
     """update operations set next_publish_at = now()
@@ -197,7 +200,8 @@ async def _settle(script: Script, stage: Stage, say: Callable[[str], None], fact
         facts["aged"] = int(aged.split()[-1])
         deadline = time.monotonic() + 20
         while await connection.fetchval(STILL_UNKNOWN) and time.monotonic() < deadline:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
+            await connection.execute(ASK_NOW)  # a question that was under way has put the appointment off
         facts["open_at_the_end"] = await connection.fetchval(STILL_UNKNOWN)
     finally:
         await connection.close()

@@ -116,11 +116,23 @@ class Actor:
         self.frozen = False
         self.signal(signal.SIGCONT)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it is frozen, by us or by itself (proc_pid_stat(5): state T)."""
+        return self.process is not None and _state(self.process.pid) == "T"
+
     def end(self) -> None:
         """End it in order."""
         self.thaw()
         if self.process is not None and self.program is not None:
             end_process(self.process, self.program)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def family(pid: int) -> list[int]:

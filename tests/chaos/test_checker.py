@@ -1,0 +1,199 @@
+"""The checker finds every kind of broken promise planted in clean evidence, and imports nothing of the product."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.checker.evidence import Evidence, public
+from tests.chaos.checker.invariants import INVARIANTS, check
+from tests.chaos.checker.report import report
+
+CHECKOUT = Path(__file__).parents[2]
+MERCHANT = "01900000-0000-7000-8000-00000000000a"
+NIL = "00000000-0000-0000-0000-000000000000"
+AT = "2026-01-01T00:00:00+00:00"
+IDS = {name: f"01900000-0000-7000-8000-0000000001{n:02d}" for n, name in enumerate(("ok", "cpay", "denied", "otp"))}
+PAY = {name: public("pay", uuid) for name, uuid in IDS.items()}
+
+
+def clean() -> Evidence:
+    """Four payments that went as promised: two succeeded, one at C-Pay was denied, one needed a code."""
+    seen = Evidence(relay={"next_position": 1, "published_position": 0, "fence": 1})
+    seen.run = {
+        "command": "test", "seed": 1, "began": 0.0, "machine": "none", "skews": {}, "clients": 1, "seconds": 1.0,
+        "pace": 1.0, "acknowledged": 4, "calls": {}, "quiet_after_s": 1.0, "aged": 0, "brought_forward": 0,
+        "faults": {"kill": 1}, "deaths": {"api-1": 1}, "crash_points": {}, "poison": ["mark-1"], "wipes": 0, "lag": {},
+        "links": {"kafka": {"reset": 0, "drop_reply": 0}},
+        "resources_before": {"postgres": {"connections": 10}, "api-1": {"fds": 40, "rss_kb": 100_000}},
+        "resources_after": {"postgres": {"connections": 20}, "api-1": {"fds": 50, "rss_kb": 110_000}},
+    }  # fmt: skip
+    _add(seen, "ok", "sandbox", "ok", "succeeded")
+    _add(seen, "cpay", "cpay", "ok", "succeeded")
+    _add(seen, "denied", "cpay", "denied", "failed", failure="declined")
+    _add(seen, "otp", "sandbox", "otp", "succeeded", story=("created", "processing", "requires_action", "succeeded"))
+    seen.dead_letters.append({"topic": "t", "partition": 0, "offset": 0, "value": "… mark-1"})
+    return seen
+
+
+def _add(
+    seen: Evidence,
+    name: str,
+    provider: str,
+    case: str,
+    status: str,
+    failure: str | None = None,
+    story: tuple[str, ...] = (),
+) -> None:
+    payment, uuid = PAY[name], IDS[name]
+    reference, paid = f"reference-{name}", status == "succeeded"
+    names = story or ("created", "processing", status)
+    seen.payments[payment] = {
+        "id": uuid, "merchant_id": MERCHANT, "livemode": False, "status": status, "amount": 500, "currency": "LSL",
+        "amount_captured": 500 if paid else 0, "amount_refunded": 0, "provider": provider, "case": case,
+        "provider_reference": f"ch-{name}", "reference": name, "sequence": len(names), "failure": failure,
+        "review": None,
+    }  # fmt: skip
+    charge = {
+        "id": f"op-{name}", "verb": "charge", "state": status, "reference": reference, "sends": 1, "created_at": AT,
+        "sent_at": AT, "provider": provider,
+    }  # fmt: skip
+    seen.operations[payment].append(charge)
+    for sequence, kind in enumerate(names, 1):
+        position = sum(map(len, seen.events.values())) + 1
+        event = f"01900000-0000-7000-8000-{position:012d}"
+        row = {"id": event, "type": f"payment.{kind}", "sequence": sequence, "position": position, "digest": event}
+        seen.events[payment].append(row)
+        seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event)})
+        seen.relay |= {"next_position": position + 1, "published_position": position}
+    seen.keys.append(
+        {"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid}
+    )
+    seen.callbacks.append({"id": "c", "operation_id": f"op-{name}", "state": "processed", "result": "applied"})
+    request = {"method": "POST", "path": "/v1/charges", "reference": reference, "operation": None, "kind": "requests"}
+    seen.requests[payment].append({**request, "provider": provider})
+    if paid:
+        money = {"kind": "charges", "id": f"ch-{name}", "reference": reference, "amount": 500, "currency": "LSL"}
+        seen.money[payment].append(money)
+    wish = {"amount": 500, "provider": provider}
+    seen.history += [
+        {"type": "invoke", "call": "create", "key": name, "request": wish},
+        {"type": "answer", "call": "create", "key": name, "status": 201, "id": payment, "digest": "d", "waited": False},
+        {"type": "ok", "call": "create", "key": name, "id": payment},
+        {"type": "answer", "call": "read", "payment": payment, "status": 200},
+    ]
+
+
+def found(seen: Evidence) -> set[str]:
+    """The invariants that are violated."""
+    return {violation.invariant for violation in check(seen)}
+
+
+def test_clean_evidence_is_clean() -> None:
+    assert check(clean()) == []
+
+
+Plant = Callable[[Evidence], object]
+OK, CPAY, DENIED, OTP = PAY["ok"], PAY["cpay"], PAY["denied"], PAY["otp"]
+CONFIRM = {"id": "x", "verb": "confirm", "state": "succeeded", "reference": "r", "sends": 1}
+TWO_CONFIRMS = [{**CONFIRM, "created_at": f"{AT[:-7]}{n}", "sent_at": f"{AT[:-7]}9"} for n in (1, 2)]
+
+PLANTED: list[tuple[str, str, Plant]] = [
+    ("an acknowledged payment is gone", "I1", lambda seen: seen.payments.pop(OK)),
+    ("an acknowledged payment is another", "I1", lambda seen: seen.payments[OK].update(amount=501)),
+    ("a read after the acknowledgement was 404", "I1", lambda seen: seen.history[3].update(status=404)),
+    ("a key made two payments", "I2", lambda seen: seen.keys.append({**seen.keys[0], "object_id": IDS["cpay"]})),
+    ("a wish made two payments", "I2", lambda seen: seen.payments[CPAY].update(reference="ok")),
+    ("a payment without its key", "I2", lambda seen: seen.keys.pop(0)),
+    ("a key answered with two payments", "I2", lambda seen: seen.history.append({**seen.history[1], "id": CPAY})),
+    ("a key answered with two bodies", "I2", lambda seen: seen.history.append({**seen.history[1], "digest": "e"})),
+    ("a key taken for another amount", "I2", lambda seen: seen.history.append({**seen.history[1], "call": "reuse"})),
+    ("a payment that never ends", "I3", lambda seen: seen.payments[OK].update(status="processing")),
+    ("an operation that nobody sends", "I3", lambda seen: seen.operations[OK][0].update(state="prepared")),
+    ("a payer charged twice", "I4", lambda seen: seen.money[OK].append({**seen.money[OK][0], "id": "ch-2"})),
+    ("success without a charge", "I5", lambda seen: seen.money.pop(OK)),
+    ("a charge of what failed", "I5", lambda seen: seen.money[DENIED].append({**seen.money[CPAY][0], "id": "x"})),
+    ("another amount at the provider", "I5", lambda seen: seen.money[OK][0].update(amount=501)),
+    ("another reference at the provider", "I5", lambda seen: seen.money[OK][0].update(reference="not ours")),
+    ("a charge under another name", "I5", lambda seen: seen.payments[OK].update(provider_reference="ch-x")),
+    ("money for a payment that is not", "I5", lambda seen: seen.money["pay_none"].append(dict(seen.money[OK][0]))),
+    ("another end than promised", "I5b", lambda seen: seen.payments[DENIED].update(failure="insufficient_funds")),
+    ("refunded more than captured", "I6", lambda seen: seen.payments[OK].update(amount_refunded=501)),
+    ("given back more than taken", "I6", lambda seen: seen.money[OK].append({"kind": "refunds", "amount": 501})),
+    ("a gap in the sequence", "I7", lambda seen: seen.events[OK].pop(1)),
+    ("a step that is not allowed", "I7", lambda seen: seen.events[OK][1].update(type="payment.failed")),
+    ("an end that no event tells", "I7", lambda seen: seen.payments[OTP].update(status="failed")),
+    ("events of nothing", "I7", lambda seen: seen.events["pay_none"].append(dict(seen.events[OK][0]))),
+    ("an event that never came", "I8", lambda seen: seen.observed.pop(0)),
+    ("an event without a row", "I8", lambda seen: seen.observed.append({**seen.observed[0], "id": "evt_none"})),
+    ("another body on the topic", "I8", lambda seen: seen.observed[0].update(digest="x")),
+    ("events out of order", "I8", lambda seen: seen.observed.insert(0, seen.observed.pop(1))),
+    ("a position given twice", "I8", lambda seen: seen.events[OK][1].update(position=1)),
+    ("an event without a position", "I11", lambda seen: seen.events[OK][1].update(position=None)),
+    ("a relay that lags", "I11", lambda seen: seen.relay.update(published_position=1)),
+    ("a callback that nobody read", "I11", lambda seen: seen.callbacks[0].update(state="received", received_at=AT)),
+    ("a consumer that lags", "I11", lambda seen: seen.run["lag"].update({"group topic 0": 3})),
+    ("a dead letter too many", "I11", lambda seen: seen.dead_letters.append({**seen.dead_letters[0], "value": "x"})),
+    ("a poison that vanished", "I11", lambda seen: seen.dead_letters.pop()),
+    ("a poison buried twice", "I11", lambda seen: seen.dead_letters.append(seen.dead_letters[0])),
+    ("an internal error", "I12", lambda seen: seen.history[3].update(status=500, who="c")),
+    ("an error that is no problem", "I12", lambda seen: seen.history[3].update(status=502, content_type="text/html")),
+    ("descriptors that leak", "I13", lambda seen: seen.run["resources_after"]["api-1"].update(fds=500)),
+    ("memory that leaks", "I13", lambda seen: seen.run["resources_after"]["api-1"].update(rss_kb=900_000)),
+    ("connections that leak", "I13", lambda seen: seen.run["resources_after"]["postgres"].update(connections=90)),
+    ("a second send to C-Pay", "S", lambda seen: [seen.requests[CPAY].append(seen.requests[CPAY][0]),
+                                                  seen.operations[CPAY][0].update(sends=2)]),
+    ("a send that nobody claimed", "S", lambda seen: seen.requests[OK].append(seen.requests[OK][0])),
+    ("another idempotency key", "S", lambda seen: [seen.requests[OK].append({**seen.requests[OK][0], "operation": "o"}),
+                                                   seen.operations[OK][0].update(sends=2)]),
+    ("a foreign reference", "S", lambda seen: seen.requests[OK][0].update(reference="not ours")),
+    ("two live charges", "L", lambda seen: seen.operations[OK].append(dict(seen.operations[OK][0]))),
+    ("two live confirms", "L", lambda seen: seen.operations[OTP].extend(TWO_CONFIRMS)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "invariant", "plant"), PLANTED, ids=[name for name, *_ in PLANTED])
+def test_what_is_planted_is_found(name: str, invariant: str, plant: Plant) -> None:
+    seen = clean()
+    plant(seen)
+    assert invariant in found(seen)
+
+
+def test_every_invariant_is_planted() -> None:
+    assert {invariant for _, invariant, _ in PLANTED} == INVARIANTS.keys()
+
+
+def test_a_lost_last_word_is_counted_and_not_blamed() -> None:
+    """Declined, signed, and then charged in a callback that never came: nobody here can know. If it came, we must."""
+    seen = clean()
+    seen.payments[DENIED].update(provider="sandbox", case="late_success")
+    for line in seen.calls("invoke", "create"):
+        if line["key"] == "denied":
+            line["request"]["provider"] = "sandbox"
+    seen.requests[DENIED][0].update(provider="sandbox")
+    seen.money[DENIED].append({**seen.money[CPAY][0], "id": "x", "reference": "reference-denied"})
+    assert found(seen) == set()
+    assert "nobody here can know" in report(seen, [])
+    seen.callbacks.append({"id": "c", "operation_id": "op-denied", "state": "processed", "result": "applied"})
+    assert found(seen) == {"I5", "I5b"}
+
+
+def test_the_report_tells_the_story() -> None:
+    seen = clean()
+    seen.money[OK].append({**seen.money[OK][0], "id": "ch-2"})
+    text = report(seen, check(seen))
+    assert f"I4 {OK} charged 2 times" in text
+    for witness in ("payment", "operation", "event", "provider", "client"):
+        assert f"\n  {witness} " in text
+
+
+def test_the_checker_knows_nothing_of_the_product() -> None:
+    code = (
+        "import sys, tests.chaos.checker.__main__, tests.chaos.checker.collect\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'gateway', 'streams', 'providers'}))"
+    )
+    code = code.replace("tests.chaos.checker.__main__", "tests.chaos.checker.report")
+    answer = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,308 @@
+"""The pure core under any sequence of facts: what never happens, and what any order of a true story comes to."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway import ids
+from gateway.clock import Clock
+from gateway.payments.errors import MyPayError
+from gateway.payments.facts import Answer, Ask, Cancel, Claim, Expire, Fact, LeaseEnded, Proof
+from gateway.payments.model import OPEN, SETTLED, Operation, ReviewReason, Root, State, Status
+from gateway.payments.transitions import fold
+from gateway.payments.verbs import start_confirm
+from providers.contract import (
+    Absent,
+    ActionRequired,
+    Ambiguous,
+    Authorized,
+    Declined,
+    NotSent,
+    Otp,
+    Outcome,
+    Pending,
+    Redirected,
+    Reversed,
+    Succeeded,
+    Throttled,
+    Unknown,
+    Verb,
+)
+from providers.declines import DeclineCode
+from providers.registry import PROVIDERS
+from tests.support.payments import new_payment
+
+AMOUNT: Final = 15000
+FINAL: Final = frozenset(Status) - OPEN - {Status.AUTHORIZED}
+REFERENCES: Final = (None, "R1", "R2", "owned by another")
+START: Final = Clock().now()
+
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
+thorough = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+# --- One payment in memory ------------------------------------------------------------------------------------------
+
+
+class World:
+    """One payment, the time, and a word for each thing that can happen to it."""
+
+    def __init__(self, provider: str) -> None:
+        new = new_payment("property", now=START, provider=provider, amount=AMOUNT, payment_id=ids.new(7))
+        self.now = START
+        self.root = Root(
+            payment=new.payment,
+            operations={new.operation.id: new.operation},
+            spec=PROVIDERS[provider],
+            owners={"owned by another": ids.new()},
+        )
+        self.charge: Operation = new.operation
+        self.owners = 0
+        self.no_effect = True  # is it proven that the last send had none? (None was made yet.)
+
+    def fold(self, fact: Fact) -> None:
+        """Apply a fact, and check what must hold whatever it was."""
+        root, payment = self.root, self.root.payment
+        status, sequence, sends, review = payment.status, payment.sequence, self.charge.sends, payment.review
+        fold(root, [fact], self.now)
+        assert payment.sequence == 1 + len(root.events)
+        assert [event.sequence for event in root.events] == list(range(2, payment.sequence + 1))
+        assert payment.amount_captured == (AMOUNT if payment.status is Status.SUCCEEDED else 0)
+        if status in FINAL and payment.status is not status:
+            assert payment.status is Status.SUCCEEDED
+            assert payment.review is not None
+        if status is Status.SUCCEEDED:
+            assert payment.status is Status.SUCCEEDED
+        if review is not None and payment.review is None:
+            assert "payment.review_resolved" in {event.type for event in root.events[sequence - 1 :]}
+        if self.charge.sends > sends:
+            assert isinstance(fact, Claim)
+            assert self.no_effect, "it was sent again without proof that the first time had no effect"
+            self.no_effect = False
+        if self.charge.state is State.PREPARED:
+            self.no_effect = True
+        self._check_operations()
+
+    def _check_operations(self) -> None:
+        queries = [each for each in self.root.operations.values() if each.verb is Verb.QUERY]
+        assert sum(each.state in (State.PREPARED, State.SENT) for each in queries) <= 1
+        assert all(each.fence == each.sends for each in self.root.operations.values())
+        assert self.charge.state is not State.SUCCEEDED or self.root.payment.status is Status.SUCCEEDED
+        for each in (self.charge, *queries):
+            assert self._is_remembered(each), f"nobody will ever look at it again: {each.verb} {each.state}"
+
+    def _is_remembered(self, operation: Operation) -> bool:
+        """Whether what is open has an appointment, a worker, a question about it, or a person who is told."""
+        if operation.state in SETTLED | {State.AUTHORIZED} or self.root.payment.review is not None:
+            return True
+        if operation.verb is Verb.QUERY and operation.state is State.UNKNOWN:
+            return True  # it is over, without an answer
+        if operation.state is State.LAPSED and self.now >= START + timedelta(seconds=self.root.spec.queries.end_s):
+            return True
+        appointments = (operation.next_publish_at, operation.lease_until, operation.next_query_at)
+        return any(appointments) or self.root.live_query(operation.id) is not None
+
+    def about(self, operation: Operation) -> dict[str, UUID]:
+        return {"payment_id": self.root.payment.id, "operation_id": operation.id}
+
+    def claim(self, operation: Operation) -> int:
+        """A worker claims it; the fence that it believes to have."""
+        self.owners += 1
+        claim = Claim(
+            payment_id=self.root.payment.id, operation_id=operation.id, owner=f"worker/{self.owners}", lease_s=60
+        )
+        self.fold(claim)
+        return operation.fence
+
+    def answer(self, operation: Operation, fence: int, outcome: Outcome) -> None:
+        fact = Answer(payment_id=self.root.payment.id, operation_id=operation.id, fence=fence, outcome=outcome)
+        self.fold(fact)
+
+    def tell(self, outcome: Outcome) -> None:
+        """A signed callback."""
+        self.fold(Proof(payment_id=self.root.payment.id, operation_id=self.charge.id, outcome=outcome))
+
+    def query(self) -> Operation | None:
+        return self.root.live_query(self.charge.id)
+
+    def confirm(self) -> Operation | None:
+        """The payer's code comes, where it is waited for."""
+        operation_id = self.root.new_id(self.now)
+        try:
+            return start_confirm(self.root, operation_id, operation_id.hex, self.now)
+        except MyPayError:
+            return self.root.live_confirm()
+
+
+# --- Anything may happen --------------------------------------------------------------------------------------------
+
+
+def outcomes() -> st.SearchStrategy[Outcome]:
+    """All that a provider can be understood to say."""
+    reference = st.sampled_from(REFERENCES)
+    stated: dict[str, st.SearchStrategy[Any]] = {
+        "provider_reference": reference,
+        "amount": st.sampled_from([None, AMOUNT, AMOUNT + 1, 10**30]),
+        "currency": st.sampled_from([None, "LSL", "ZAR"]),
+    }
+    action = st.sampled_from([Otp("code"), Otp("the code was wrong"), Redirected("https://provider.example/")])
+    return st.one_of(
+        st.builds(Succeeded, **stated),
+        st.builds(Authorized, **stated),
+        st.builds(Pending, provider_reference=reference),
+        st.builds(ActionRequired, action=action, provider_reference=reference),
+        st.builds(Declined, code=st.sampled_from(DeclineCode), provider_reference=reference),
+        st.builds(Reversed, provider_reference=reference),
+        st.builds(Throttled, retry_after_s=st.sampled_from([None, 1.5])),
+        st.just(Absent()),
+        st.just(NotSent(detail="refused")),
+        st.just(Unknown(detail="timeout")),
+        st.just(Ambiguous(detail="?")),
+    )
+
+
+WHAT: Final = ("claim", "answer", "old_answer", "proof", "lease", "ask", "expire", "cancel", "query", "confirm", "wait")
+STEPS: Final = st.lists(
+    st.tuples(st.sampled_from(WHAT), outcomes(), st.sampled_from([0.5, 3.0, 70.0, 700.0, 4000.0, 90_000.0])),
+    max_size=25,
+)
+
+
+def happens(world: World, what: str, outcome: Outcome, seconds: float) -> None:
+    """One step. `seconds` is how long a wait is."""
+    charge, payment_id = world.charge, world.root.payment.id
+    if what == "claim":
+        world.claim(charge)
+    elif what in ("answer", "old_answer"):
+        world.answer(charge, charge.fence - (what == "old_answer"), outcome)
+    elif what == "proof":
+        world.tell(outcome)
+    elif what == "lease":
+        world.now += timedelta(seconds=seconds)
+        world.fold(LeaseEnded(**world.about(charge)))
+    elif what == "ask":
+        reference = getattr(outcome, "provider_reference", None)
+        world.fold(Ask(payment_id=payment_id, operation_id=charge.id, provider_reference=reference))
+    elif what == "expire":
+        world.fold(Expire(payment_id=payment_id))
+    elif what == "cancel":
+        world.fold(Cancel(payment_id=payment_id))
+    elif what == "wait":
+        world.now += timedelta(seconds=seconds)
+    elif (operation := world.query() if what == "query" else world.confirm()) is not None:
+        world.answer(operation, world.claim(operation), outcome)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@thorough
+@given(steps=STEPS)
+def test_whatever_happens(provider: str, steps: list[tuple[str, Outcome, float]]) -> None:
+    """No fact raises, and after each of them the money rules hold (see `World.fold`)."""
+    world = World(provider)
+    for what, outcome, seconds in steps:
+        happens(world, what, outcome, seconds)
+
+
+@thorough
+@given(steps=STEPS, outcome=outcomes())
+def test_told_twice_changes_nothing(steps: list[tuple[str, Outcome, float]], outcome: Outcome) -> None:
+    """A batch whose commit was not confirmed is run again: the same callback at the same time is no news."""
+    world = World("sandbox")
+    for what, said, seconds in steps:
+        happens(world, what, said, seconds)
+    world.tell(outcome)
+    before = (world.root.payment.status, world.root.payment.sequence, world.charge.state)
+    world.tell(outcome)
+    assert (world.root.payment.status, world.root.payment.sequence, world.charge.state) == before
+
+
+# --- One true story, in any order -----------------------------------------------------------------------------------
+
+PAID: Final = Succeeded(provider_reference="R1", amount=AMOUNT, currency="LSL")
+NO: Final = Declined(code=DeclineCode.INSUFFICIENT_FUNDS, provider_reference="R1")
+WRONG: Final = Succeeded(provider_reference="R1", amount=AMOUNT + 1, currency="LSL")
+BEFORE: Final = (Pending(provider_reference="R1"), ActionRequired(action=Otp("code")), Unknown(detail="timeout"))
+
+
+def stories(truth: Outcome) -> st.SearchStrategy[list[tuple[str, Outcome]]]:
+    """The words before the outcome and the outcome, by callback and by answer, each any number of times, shuffled."""
+    words: list[tuple[str, Outcome]] = [
+        (how, said) for how in ("proof", "answer", "query") for said in (*BEFORE, truth)
+    ]
+    copies = st.lists(st.sampled_from(words), max_size=12)
+    # What is certain: the charge was sent once, and the provider's last word arrives at least once.
+    return copies.flatmap(lambda extra: st.permutations([("claim", truth), ("proof", truth), *extra]))
+
+
+def told(story: list[tuple[str, Outcome]]) -> World:
+    world = World("sandbox")
+    for how, said in story:
+        world.now += timedelta(seconds=2)
+        if how == "query":
+            happens(world, "ask", said, 0)
+        happens(world, how, said, 0)
+    return world
+
+
+def conclusion(world: World) -> tuple[Status, int, ReviewReason | None]:
+    payment = world.root.payment
+    return payment.status, payment.amount_captured, None if payment.review is None else payment.review.reason
+
+
+@thorough
+@given(story=stories(PAID))
+def test_what_was_paid_ends_paid(story: list[tuple[str, Outcome]]) -> None:
+    assert conclusion(told(story)) == (Status.SUCCEEDED, AMOUNT, None)
+
+
+@thorough
+@given(story=stories(NO))
+def test_what_was_declined_ends_failed(story: list[tuple[str, Outcome]]) -> None:
+    assert conclusion(told(story)) == (Status.FAILED, 0, None)
+
+
+@thorough
+@given(story=stories(WRONG))
+def test_what_does_not_agree_ends_with_a_person(story: list[tuple[str, Outcome]]) -> None:
+    assert conclusion(told(story)) == (Status.PROCESSING, 0, ReviewReason.AMOUNT_MISMATCH)
+
+
+@thorough
+@given(story=st.permutations([NO, PAID, NO, PAID, Pending()]), claimed=st.booleans())
+def test_who_says_both_is_paid_and_looked_at(story: list[Outcome], claimed: bool) -> None:
+    """Late success or contradiction: in either order the money counts, and a person is told."""
+    world = World("sandbox")
+    if claimed:
+        world.claim(world.charge)
+    for said in story:
+        world.tell(said)
+    status, captured, review = conclusion(world)
+    assert (status, captured) == (Status.SUCCEEDED, AMOUNT)
+    assert review in (ReviewReason.LATE_SUCCESS, ReviewReason.CONTRADICTED)
+
+
+def test_the_machine_reaches_what_it_is_about() -> None:
+    """Were every sequence stale, all of the above would hold: these are not."""
+    reached: set[tuple[Status, State]] = set()
+    paths: list[list[tuple[str, Outcome]]] = [
+        [("claim", PAID), ("answer", PAID)],
+        [("claim", NO), ("answer", NO)],
+        [("cancel", NO)],
+        [("claim", NO), ("answer", Pending()), ("wait", NO), ("expire", NO), ("query", Pending())],
+        [("claim", NO), ("answer", Unknown(detail="?")), ("ask", NO), ("wait", NO), ("query", NO)],
+    ]
+    for steps in paths:
+        world = World("sandbox")
+        for what, outcome in steps:
+            happens(world, what, outcome, 4000.0)
+        reached.add((world.root.payment.status, world.charge.state))
+    assert reached == {
+        (Status.SUCCEEDED, State.SUCCEEDED),
+        (Status.FAILED, State.DECLINED),
+        (Status.CANCELED, State.NOT_SENT),
+        (Status.EXPIRED, State.LAPSED),
+    }
