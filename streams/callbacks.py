@@ -10,7 +10,7 @@ from streams.codec import CallbackReceived, Malformed, decode
 
 
 class CallbackConsumer:
-    """Handles records of the callback topics, all of a batch side by side."""
+    """Handles records of the callback topics: side by side, but those of one logical partition in order."""
 
     def __init__(self, handler: CallbackHandler) -> None:
         self._handler = handler
@@ -18,13 +18,20 @@ class CallbackConsumer:
     async def handle(self, records: list[Record]) -> None:
         """Handle a batch; returns when all of it is recorded. Raises `Poison` for those that cannot be read."""
         read = [(record, _callback_id(record)) for record in records]
-        jobs = [self._handler.handle(callback_id) for _, callback_id in read if isinstance(callback_id, UUID)]
-        for result in await asyncio.gather(*jobs, return_exceptions=True):
+        lanes: dict[int, list[UUID]] = {}
+        for _, callback_id in read:
+            if isinstance(callback_id, UUID):
+                lanes.setdefault(ids.lp_of(callback_id), []).append(callback_id)
+        for result in await asyncio.gather(*map(self._in_order, lanes.values()), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
         unreadable = [(record, reason) for record, reason in read if isinstance(reason, str)]
         if unreadable:
             raise Poison(unreadable)
+
+    async def _in_order(self, callback_ids: list[UUID]) -> None:
+        for callback_id in callback_ids:
+            await self._handler.handle(callback_id)
 
 
 def _callback_id(record: Record) -> UUID | str:

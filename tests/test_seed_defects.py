@@ -223,10 +223,12 @@ def test_12_who_a_client_says_it_is_decides_nothing(mypay: Installation) -> None
 
 
 def test_13_no_provider_is_waited_for_in_a_request(mypay: Installation, pay: Pay) -> None:
-    began = time.monotonic()
-    accepted = pay(ends="015")  # answers after 20 s, here one
+    mypay.processes["simulators"].stop()
+    try:
+        accepted = pay()
+    finally:
+        mypay.processes["simulators"].cont()
     assert (accepted.status_code, accepted.json()["status"]) == (201, "pending")
-    assert time.monotonic() - began < 0.9
 
 
 def test_13_every_time_has_its_zone(database: Database) -> None:

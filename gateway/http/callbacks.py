@@ -46,7 +46,7 @@ async def receive_callback(
             raise MyPayError("not_found", "There is no such address.")
         now = services.clock.now()
         callback = StoredCallback(
-            id=ids.new(at_ms=services.clock.epoch_ms()),
+            id=ids.new(_partition(operation), at_ms=services.clock.epoch_ms()),
             merchant_id=account.merchant_id,
             account_id=account.id,
             provider=provider,
@@ -63,6 +63,12 @@ async def receive_callback(
         raise MyPayError("unavailable") from None
     services.announce_callback(callback.id, provider)
     return _acknowledged(spec.ack)
+
+
+def _partition(operation: str) -> int | None:
+    """Callbacks of one operation share its logical partition, so that they are handled in the order they came."""
+    named = ids.read(ids.OPERATION, operation)
+    return None if named is None else ids.lp_of(named)
 
 
 async def _read(request: Request[Any, Any, State], spec: CallbackSpec, services: Services) -> CallbackRequest:

@@ -110,7 +110,11 @@ def _answer(root: Root, fact: Answer, now: datetime) -> None:
 
 
 def _proof(root: Root, fact: Proof, now: datetime) -> None:
-    state(root, root.operations[fact.operation_id], fact.outcome, fact.source, now)
+    operation = root.operations[fact.operation_id]
+    if isinstance(fact.outcome, UNANSWERED):  # words of the transport: from elsewhere they permit no second send
+        root.stale.append(f"{type(fact.outcome).__name__} from a {fact.source}")
+        return queries.ask(root, operation, now)
+    return state(root, operation, fact.outcome, fact.source, now)
 
 
 def _lease_ended(root: Root, fact: LeaseEnded, now: datetime) -> None:

@@ -71,7 +71,7 @@ async def test_a_frozen_database_refuses_at_once_when_full_and_tells_what_may_be
         asked = time.perf_counter()
         with pytest.raises(QueueFull):
             await batcher.submit(tenant.wants("too many"))
-        assert time.perf_counter() - asked < 0.05
+        assert time.perf_counter() - asked < 0.2
         errors = await asyncio.gather(begun, *queued, return_exceptions=True)
         assert [type(error) for error in errors] == [FateUnknown, QueueFull, QueueFull, QueueFull]
         between.thaw()

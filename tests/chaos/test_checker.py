@@ -68,9 +68,7 @@ def _add(
         seen.events[payment].append(row)
         seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event)})
         seen.relay |= {"next_position": position + 1, "published_position": position}
-    seen.keys.append(
-        {"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid}
-    )
+    seen.keys.append({"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid})
     seen.callbacks.append({"id": "c", "operation_id": f"op-{name}", "state": "processed", "result": "applied"})
     request = {"method": "POST", "path": "/v1/charges", "reference": reference, "operation": None, "kind": "requests"}
     seen.requests[payment].append({**request, "provider": provider})

@@ -8,7 +8,7 @@ import pytest
 from gateway import ids
 from gateway.payments.model import State, Status
 from gateway.store.database import Pool
-from providers.contract import Declined, Pending, Reversed, Succeeded, Unknown
+from providers.contract import ActionRequired, Declined, Otp, Pending, Reversed, Succeeded, Unknown
 from providers.declines import DeclineCode
 from tests.engine.conftest import Begin, Later
 from tests.engine.teller import Teller
@@ -174,6 +174,17 @@ async def test_what_the_provider_states_must_be_ours(begin: Begin, reason: str, 
     assert (row["status"], row["amount_captured"]) == ("processing", 0)
     assert await tell.story.review() == reason
     assert await tell.story.events() == ["created", "processing", "review"]
+
+
+@pytest.mark.parametrize("before", ["unsent", "waiting for the payer"])
+async def test_what_is_held_for_a_person_asks_nothing_of_the_payer(begin: Begin, before: str) -> None:
+    tell = await begin()
+    if before != "unsent":
+        await tell.performed(ActionRequired(action=Otp("Enter the code.")))
+    await tell.proof(MISMATCHES["amount_mismatch"])
+    row = await tell.story.payment()
+    assert (row["status"], row["next_action"]) == ("processing", None)
+    assert await tell.story.review() == "amount_mismatch"
 
 
 async def test_what_is_held_for_a_person_does_not_expire(begin: Begin) -> None:

@@ -92,6 +92,13 @@ async def test_absence_counts_only_after_the_declared_delay(begin: Begin, later:
     assert (await tell.story.operation())["sends"] == 1
 
 
+async def test_absence_that_nobody_asked_about_is_no_answer(begin: Begin) -> None:
+    tell = await begin()
+    await tell.performed(Absent())
+    assert await tell.state() is State.UNKNOWN
+    assert (await tell.story.operation())["next_query_at"] is not None
+
+
 async def test_absence_counts_by_when_it_was_asked(begin: Begin, later: Later) -> None:
     tell = await begin()
     await tell.performed(TIMEOUT)

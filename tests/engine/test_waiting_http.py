@@ -91,8 +91,8 @@ async def test_two_hundred_wait_and_others_are_served(mypay: Installation, clien
     )
     recorded = time.monotonic()
     answers = await asyncio.gather(*waiting)
-    assert time.monotonic() - recorded < 3
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - recorded < 10  # and not at the end of the 30 s that they were ready to wait
+    assert time.monotonic() - began < 29
     await recorder.close()
     assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(201, "succeeded")}
     assert {answer.json()["id"] for answer in answers} == {ids.show(ids.PAYMENT, payment) for payment, _ in payments}

@@ -62,12 +62,13 @@ class World:
         )
         self.charge: Operation = new.operation
         self.owners = 0
-        self.no_effect = True  # is it proven that the last send had none? (None was made yet.)
 
     def fold(self, fact: Fact) -> None:
         """Apply a fact, and check what must hold whatever it was."""
         root, payment = self.root, self.root.payment
-        status, sequence, sends, review = payment.status, payment.sequence, self.charge.sends, payment.review
+        status, sequence, review = payment.status, payment.sequence, payment.review
+        sends, unsent = self.charge.sends, self.charge.state is State.PREPARED
+        proof = self._proves_that_nothing_happened(fact)
         fold(root, [fact], self.now)
         assert payment.sequence == 1 + len(root.events)
         assert [event.sequence for event in root.events] == list(range(2, payment.sequence + 1))
@@ -81,11 +82,24 @@ class World:
             assert "payment.review_resolved" in {event.type for event in root.events[sequence - 1 :]}
         if self.charge.sends > sends:
             assert isinstance(fact, Claim)
-            assert self.no_effect, "it was sent again without proof that the first time had no effect"
-            self.no_effect = False
-        if self.charge.state is State.PREPARED:
-            self.no_effect = True
+            assert unsent, "only what is prepared is sent"
+        elif self.charge.state is State.PREPARED:
+            assert unsent or proof, "to be sent again without proof that the first time had no effect"
         self._check_operations()
+
+    def _proves_that_nothing_happened(self, fact: Fact) -> bool:
+        """By what the provider declares, not by what our tables make of it."""
+        if not isinstance(fact, Answer):
+            return False
+        if fact.operation_id == self.charge.id:
+            return fact.fence == self.charge.fence and isinstance(fact.outcome, NotSent | Throttled)
+        query, since = self.root.operations[fact.operation_id], self.charge.answered_at or self.charge.lease_until
+        absence_s = self.root.spec.verbs[Verb.CHARGE].uncertainty.absence_after_s
+        if query.verb is not Verb.QUERY or not isinstance(fact.outcome, Absent):
+            return False
+        if absence_s is None or since is None or query.sent_at is None:
+            return False
+        return query.sent_at >= since + timedelta(seconds=absence_s)
 
     def _check_operations(self) -> None:
         queries = [each for each in self.root.operations.values() if each.verb is Verb.QUERY]
@@ -150,24 +164,28 @@ def outcomes() -> st.SearchStrategy[Outcome]:
         "currency": st.sampled_from([None, "LSL", "ZAR"]),
     }
     action = st.sampled_from([Otp("code"), Otp("the code was wrong"), Redirected("https://provider.example/")])
-    return st.one_of(
+    doubt: st.SearchStrategy[Outcome] = st.sampled_from(
+        [Absent(), NotSent(detail="refused"), Unknown(detail="timeout"), Ambiguous(detail="?"), Throttled()]
+    )
+    said = st.one_of(
         st.builds(Succeeded, **stated),
         st.builds(Authorized, **stated),
         st.builds(Pending, provider_reference=reference),
         st.builds(ActionRequired, action=action, provider_reference=reference),
         st.builds(Declined, code=st.sampled_from(DeclineCode), provider_reference=reference),
         st.builds(Reversed, provider_reference=reference),
-        st.builds(Throttled, retry_after_s=st.sampled_from([None, 1.5])),
-        st.just(Absent()),
-        st.just(NotSent(detail="refused")),
-        st.just(Unknown(detail="timeout")),
-        st.just(Ambiguous(detail="?")),
     )
+    return st.one_of(doubt, said)
 
 
-WHAT: Final = ("claim", "answer", "old_answer", "proof", "lease", "ask", "expire", "cancel", "query", "confirm", "wait")
+# Often what leads on, rarely what ends it.
+WHAT: Final = (
+    *["claim"] * 4, *["answer"] * 4, *["ask"] * 2, *["query"] * 3, *["wait"] * 2, *["confirm"] * 2,
+    "old_answer", "proof", "lease", "expire", "cancel",
+)  # fmt: skip
 STEPS: Final = st.lists(
     st.tuples(st.sampled_from(WHAT), outcomes(), st.sampled_from([0.5, 3.0, 70.0, 700.0, 4000.0, 90_000.0])),
+    min_size=3,
     max_size=25,
 )
 
@@ -198,7 +216,7 @@ def happens(world: World, what: str, outcome: Outcome, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-@thorough
+@settings(thorough, max_examples=1500)
 @given(steps=STEPS)
 def test_whatever_happens(provider: str, steps: list[tuple[str, Outcome, float]]) -> None:
     """No fact raises, and after each of them the money rules hold (see `World.fold`)."""
@@ -268,7 +286,9 @@ def test_what_was_declined_ends_failed(story: list[tuple[str, Outcome]]) -> None
 @thorough
 @given(story=stories(WRONG))
 def test_what_does_not_agree_ends_with_a_person(story: list[tuple[str, Outcome]]) -> None:
-    assert conclusion(told(story)) == (Status.PROCESSING, 0, ReviewReason.AMOUNT_MISMATCH)
+    status, captured, review = conclusion(told(story))
+    assert (captured, review) == (0, ReviewReason.AMOUNT_MISMATCH)
+    assert status in (Status.PROCESSING, Status.REQUIRES_ACTION)  # by the last word before the outcome
 
 
 @thorough
