@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench fmt
+.PHONY: help up down test check bench chaos guards fmt
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,12 @@ bench: $(READY) ## measure throughput and latency
 .PHONY: docs
 docs: $(READY) ## write the generated pages of the documentation
 	@$(BIN)/python -m tests.docs.generate
+
+chaos: $(READY) ## payments under random faults, judged: make chaos SEED=21 MINUTES=2
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+guards: $(READY) ## take each protection away in a copy, and see the judge notice
+	$(BIN)/python -m tests.chaos.guards
 
 fmt: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix

@@ -81,9 +81,9 @@ COMMON = Scene(
 # to send, and says so: "not sent", of the second claim, three sends in all.
 FROZEN = Scene(
     36.0,
-    _mix({"timeout_charged": 4, "ok": 1}, {}),
+    _mix({"timeout_charged": 1, "ok": 7}, {}),
     (
-        Fault(2.0, "freeze_claim", "worker-1", 20.0, {"point": "claim_after_commit:8:stop"}),
+        Fault(2.0, "freeze_claim", "worker-1", 27.0, {"point": "claim_after_commit:8:stop"}),
         Fault(3.0, "down", "link sandbox", 17.0, {"down": True}),
     ),
 )
