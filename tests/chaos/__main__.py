@@ -3,6 +3,7 @@
 import argparse
 import logging
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from tests.chaos import plan
 from tests.chaos.checker.evidence import load
 from tests.chaos.checker.invariants import check
 from tests.chaos.checker.report import report
@@ -23,6 +25,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--clients", type=int, default=24)
+    parser.add_argument("--open-most", type=int, default=2500, help="payments under way, over which clients pause")
+    parser.add_argument("--kinds", nargs="*", choices=plan.KINDS, help="only these faults; default: all")
     parser.add_argument("--pace", type=float, default=0.1)
     parser.add_argument("--directory", type=Path, default=None, help="kept; default: a temporary one, removed if clean")
     given = parser.parse_args()
@@ -35,9 +39,15 @@ def main() -> int:
         print(f"[{time.monotonic() - began:6.1f}] {line}", flush=True)
 
     script = Script(
-        directory, seed, given.minutes * 60, clients=given.clients, pace=given.pace,
-        command=f"make chaos SEED={seed} MINUTES={given.minutes:g}",
-    )  # fmt: skip
+        directory,
+        seed,
+        given.minutes * 60,
+        clients=given.clients,
+        open_most=given.open_most,
+        pace=given.pace,
+        faults=plan.plan(seed, given.minutes * 60, given.kinds and {kind: plan.KINDS[kind] for kind in given.kinds}),
+        command=_command(seed, given),
+    )
     evidence = uvloop.run(perform(script, say))
     seen = load(evidence)
     violations = check(seen)
@@ -47,6 +57,20 @@ def main() -> int:
     else:
         shutil.rmtree(directory)
     return bool(violations)
+
+
+def _command(seed: int, given: argparse.Namespace) -> str:
+    """How to do the same again."""
+    if sys.argv[1::2] in (
+        [],
+        ["--seed"],
+        ["--minutes"],
+        ["--seed", "--minutes"],
+        ["--seed", "--minutes", "--directory"],
+    ):
+        return f"make chaos SEED={seed} MINUTES={given.minutes:g}"
+    seeded = [] if "--seed" in sys.argv else [f"--seed={seed}"]
+    return shlex.join(["python", "-m", "tests.chaos", *seeded, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -12,10 +13,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-u
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from tests.chaos.plan import Fault
-from tests.chaos.stage import PREFIX, SIMULATORS, Stage
+from tests.chaos.stage import PREFIX, SIMULATORS, Actor, Stage
 
 REPLAYED_MOST = 3000
-FREEZE_PATIENCE_S = 15  # for a process to come to the point at which it freezes itself
+FREEZE_PATIENCE_S = 30  # for a process to come to the point at which it freezes itself
+CLAIMED = "select id from operations where state = 'sent' and owner like any($1::text[])"
+SENT_AGAIN = """
+select count(*) from operations where id = any($1::uuid[]) and sends >= $2 and state in ('sent', 'unknown')
+"""
 POISON_MARK = b"chaos-poison-"
 
 
@@ -82,10 +87,27 @@ class Faults:
         actor = self._stage.actors[fault.target]
         for _ in range(10 * FREEZE_PATIENCE_S):
             if actor.stopped:
-                await asyncio.sleep(fault.lasts_s)
+                await self._sleep_through(actor, fault)
                 break
             await asyncio.sleep(0.1)
         actor.thaw()
+
+    async def _sleep_through(self, actor: Actor, fault: Fault) -> None:
+        """Wait out the freeze, or until others have sent its claims so often that `how` is satisfied."""
+        if "until_sends" not in fault.how:
+            return await asyncio.sleep(fault.lasts_s)
+        deadline = time.monotonic() + fault.lasts_s
+        connection = await self._stage.connect()
+        try:
+            claimed = await connection.fetch(CLAIMED, [f"%-{pid}/%" for pid in actor.pids()])
+            names = [row["id"] for row in claimed]
+            while time.monotonic() < deadline:
+                if await connection.fetchval(SENT_AGAIN, names, fault.how["until_sends"]):
+                    return None
+                await asyncio.sleep(0.2)
+        finally:
+            await connection.close()
+        return None
 
     async def _wipe_kafka(self, fault: Fault) -> None:
         await self._stage.wipe_kafka()

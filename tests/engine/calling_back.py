@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -20,6 +22,7 @@ from gateway.store.accounts import Configuration
 from gateway.store.callbacks import StoredCallback
 from gateway.store.database import Pool
 from gateway.store.tables import Account
+from gateway.usecases.handle_callback import CallbackHandler
 from providers import references
 from providers.contract import CallbackRequest, Secret
 from providers.cpay.spec import CPayAccount
@@ -117,3 +120,22 @@ async def arrive(
     async with pool.acquire() as connection:
         await callbacks.insert(connection, callback, publish_at=now)
     return callback.id
+
+
+async def reference_of(tell: Teller) -> str:
+    return str((await tell.story.operation())["reference"])
+
+
+async def stored(pool: Pool, callback_id: UUID) -> asyncpg.Record:
+    row = await pool.fetchrow("select * from callbacks where id = $1", callback_id)
+    assert row is not None
+    return row
+
+
+async def handled(pool: Pool, handler: CallbackHandler, callback_id: UUID) -> str:
+    """Handle it; the result, which is also the one that is stored."""
+    result = await handler.handle(callback_id)
+    row = await stored(pool, callback_id)
+    assert (row["state"], row["result"]) == ("processed", result)
+    assert row["next_publish_at"] is None
+    return result

@@ -11,9 +11,14 @@ import pytest
 
 from gateway.clock import Clock
 from gateway.payments.model import Operation
+from gateway.sealing import Sealer
 from gateway.settings import Settings
 from gateway.store.database import Pool, create_pool
+from gateway.store.vault import Vault
+from gateway.usecases.handle_callback import CallbackHandler
 from gateway.usecases.record_outcome import Recorder
+from providers.contract import Pending, Unknown
+from tests.engine.calling_back import Accounts, create_accounts, take_its_name
 from tests.engine.teller import Teller
 from tests.support.parts import Parts, fresh_database, installation_settings
 from tests.support.payments import Story
@@ -112,6 +117,35 @@ def begin(pool: Pool, recorder: Recorder) -> Begin:
         return Teller(recorder, await Story.begin(pool, uuid.uuid4().hex, **how))
 
     return begin
+
+
+@pytest.fixture(scope="module")
+async def accounts(settings: Settings) -> Accounts:
+    return await create_accounts(settings)
+
+
+@pytest.fixture
+def handler(pool: Pool, settings: Settings, recorder: Recorder, clock: Clock) -> CallbackHandler:
+    vault = Vault(pool, Sealer(settings.key("seal")), settings)
+    return CallbackHandler(pool=pool, vault=vault, recorder=recorder, clock=clock)
+
+
+@pytest.fixture
+async def sandbox(begin: Begin, accounts: Accounts) -> Teller:
+    """A charge that the sandbox is at work on."""
+    tell = await begin(merchant=accounts.sandbox.merchant_id, account=accounts.sandbox.id)
+    await take_its_name(tell, "sandbox")
+    await tell.performed(Pending())
+    return tell
+
+
+@pytest.fixture
+async def cpay(begin: Begin, accounts: Accounts) -> Teller:
+    """A charge that C-Pay may be at work on."""
+    tell = await begin(merchant=accounts.cpay.merchant_id, account=accounts.cpay.id, provider="cpay")
+    await take_its_name(tell, "cpay")
+    await tell.performed(Unknown(detail="timeout"))
+    return tell
 
 
 def _put_forward(clock: Clock, seconds: float) -> None:
