@@ -70,10 +70,20 @@ def require_action(root: Root, action: NextAction, now: datetime) -> None:
 
 
 def review(root: Root, reason: ReviewReason, now: datetime) -> None:
-    """Open a review, unless one is open already."""
-    if root.payment.review is None:
-        root.payment.review = Review(reason, views.timestamp(now))
-        emit(root, "payment.review", now)
+    """Open a review. While one is open only a graver reason takes its place; the others are noted."""
+    open_now = root.payment.review
+    if open_now is not None and gravity(reason) <= gravity(open_now.reason):
+        root.stale.append(f"review {open_now.reason}: {reason}")
+        return
+    root.payment.review = Review(reason, views.timestamp(now))
+    emit(root, "payment.review", now)
+
+
+def gravity(reason: ReviewReason) -> int:
+    """What is at stake: 2, a payer who paid twice; 1, another contradiction; 0, a doubt that proof would end."""
+    if reason in ENDED_BY_EVIDENCE:
+        return 0
+    return 2 if reason is ReviewReason.SECOND_SUCCESS else 1
 
 
 def end_review(root: Root, now: datetime) -> None:

@@ -60,6 +60,18 @@ async def test_a_closed_charge_makes_room_for_another(pool: Pool, begin: Begin) 
 # --- Late and second successes --------------------------------------------------------------------------------------
 
 
+async def test_a_second_success_outranks_the_review_that_is_open(begin: Begin) -> None:
+    tell = await begin()
+    await tell.story.force(Status.FAILED, State.DECLINED)
+    await tell.proof(Succeeded(provider_reference="receipt-1"))
+    assert await tell.story.review() == "late_success"
+    await tell.proof(Succeeded(provider_reference="receipt-2"))
+    assert await tell.story.review() == "second_success"
+    assert (await tell.story.events())[-2:] == ["review", "review"]
+    await tell.proof(DECLINED)
+    assert await tell.story.review() == "second_success"
+
+
 async def _failed(tell: Teller) -> Status:
     await tell.performed(DECLINED)
     return Status.FAILED
