@@ -78,7 +78,7 @@ def test_commands_can_be_run(page: Path) -> None:
         if line.startswith("mypay "):
             cli._parser().parse_args(shlex.split(line)[1:])
         if line.startswith("make "):
-            assert set(line.split()[1:]) <= targets, line
+            assert {word for word in line.split()[1:] if "=" not in word} <= targets, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
