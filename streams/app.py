@@ -137,6 +137,7 @@ class Worker:
         stack.callback(task.cancel)
 
     def _ended(self, name: str, task: "asyncio.Future[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None or (task.cancelled() and not self._stop.is_set()):
             log.critical("worker.role_failed", role=name, exc_info=error)
             self._stop.set()

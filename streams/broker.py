@@ -117,7 +117,9 @@ async def start(broker: KafkaBroker, settings: Settings) -> None:
             await broker.start()
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("consumers.kafka_away", error=type(error).__name__)
-            await broker.stop()
+            # In a task of its own: aiokafka's fetcher, stopped between two tries, raises a CancelledError at whoever
+            # stops it, and that would end us without a word.
+            await asyncio.wait([asyncio.create_task(broker.stop())])
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
         else:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -12,15 +11,12 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
+from tests.chaos.late_answer import late_answer
 from tests.chaos.plan import Fault
-from tests.chaos.stage import PREFIX, SIMULATORS, Actor, Stage
+from tests.chaos.stage import PREFIX, SIMULATORS, Stage
 
 REPLAYED_MOST = 3000
 FREEZE_PATIENCE_S = 30  # for a process to come to the point at which it freezes itself
-CLAIMED = "select id from operations where state = 'sent' and owner like any($1::text[])"
-SENT_AGAIN = """
-select count(*) from operations where id = any($1::uuid[]) and sends >= $2 and state in ('sent', 'unknown')
-"""
 POISON_MARK = b"chaos-poison-"
 
 
@@ -87,27 +83,13 @@ class Faults:
         actor = self._stage.actors[fault.target]
         for _ in range(10 * FREEZE_PATIENCE_S):
             if actor.stopped:
-                await self._sleep_through(actor, fault)
+                await asyncio.sleep(fault.lasts_s)
                 break
             await asyncio.sleep(0.1)
         actor.thaw()
 
-    async def _sleep_through(self, actor: Actor, fault: Fault) -> None:
-        """Wait out the freeze, or until others have sent its claims so often that `how` is satisfied."""
-        if "until_sends" not in fault.how:
-            return await asyncio.sleep(fault.lasts_s)
-        deadline = time.monotonic() + fault.lasts_s
-        connection = await self._stage.connect()
-        try:
-            claimed = await connection.fetch(CLAIMED, [f"%-{pid}/%" for pid in actor.pids()])
-            names = [row["id"] for row in claimed]
-            while time.monotonic() < deadline:
-                if await connection.fetchval(SENT_AGAIN, names, fault.how["until_sends"]):
-                    return None
-                await asyncio.sleep(0.2)
-        finally:
-            await connection.close()
-        return None
+    async def _late_answer(self, fault: Fault) -> None:
+        await late_answer(self._stage, self._stage.actors[fault.target])
 
     async def _wipe_kafka(self, fault: Fault) -> None:
         await self._stage.wipe_kafka()
@@ -147,8 +129,8 @@ class Faults:
         servers = f"127.0.0.1:{self._stage.links['kafka'].port}"
         producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", request_timeout_ms=5000)
         async with asyncio.timeout(20):
-            await producer.start()
             try:
+                await producer.start()
                 for result in [await producer.send(topic, value, key=key) for key, value in records]:
                     await result
             finally:
@@ -161,8 +143,8 @@ async def read_topic(stage: Stage, topic: str) -> list[Any]:
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, auto_offset_reset="earliest", request_timeout_ms=5000)
     found: list[Any] = []
     async with asyncio.timeout(20):
-        await consumer.start()
         try:
+            await consumer.start()
             ends = await consumer.end_offsets(consumer.assignment())
             while any([await consumer.position(place) < end for place, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=500)).values():

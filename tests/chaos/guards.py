@@ -76,16 +76,10 @@ COMMON = Scene(
         Fault(17.0, "replay_commands", "kafka"),
     ),
 )
-# A worker freezes between its claims and its requests. Its leases end, the provider knows nothing, the other worker
-# sends: in vain, as the provider refuses connections, and once more, and the provider charges and does not answer. Now
-# the first worker wakes, too late to send, and says so: "not sent", of the first claim, when there were three.
-FROZEN = Scene(
-    8.0,
-    _mix({"timeout_charged": 3, "ok": 2}, {}),
-    (
-        Fault(2.0, "freeze_claim", "worker-1", 60.0, {"point": "claim_after_commit:1:stop", "until_sends": 3}),
-        *(Fault(20 + 1.6 * n, "down", "link sandbox", 0.8, {"down": True}) for n in range(20)),
-    ),
+FROZEN = Scene(  # tests.chaos.late_answer tells the story
+    9.0,
+    _mix({"timeout_charged": 1, "ok": 1}, {}),
+    (Fault(4.0, "late_answer", "worker-1"),),
 )
 SCENES = (COMMON, FROZEN)
 

@@ -6,6 +6,7 @@ A broker that was wiped begins a new log, which the observer reads from its begi
 import asyncio
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,16 @@ class Observer:
             await asyncio.wait_for(consumer.start(), LIMIT_S)
             for place in consumer.assignment():
                 consumer.seek(place, self._next.get(place.partition, 0))
-            while log == self._generation():
+            moved = time.monotonic()
+            # A consumer may be wedged without a word: one that is behind and gets nothing is replaced.
+            while log == self._generation() and time.monotonic() - moved < LIMIT_S:
+                before = self.records
                 await asyncio.wait_for(self._read(consumer, log), LIMIT_S)
+                if self.at_end or self.records > before:
+                    moved = time.monotonic()
         finally:
-            await consumer.stop()
+            # In a task of its own: aiokafka raises a CancelledError at whoever stops it between two tries.
+            await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=LIMIT_S)
 
     async def _read(self, consumer: AIOKafkaConsumer, log: int) -> None:
         found = await consumer.getmany(timeout_ms=300)

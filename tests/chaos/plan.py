@@ -46,6 +46,7 @@ KINDS = {
     "slice": 3,
     "black_hole": 4,
     "down": 4,
+    "stall": 4,
 }
 FIRST_S = 3.0
 GAP_S = (1.0, 3.5)
@@ -123,7 +124,5 @@ def _weather(kind: str, dice: random.Random) -> dict[str, Any]:
             return {"drop_p": round(dice.uniform(0.01, 0.15), 4)}
         case "slice":
             return {"slice_bytes": dice.randint(7, 200)}
-        case "black_hole":
-            return {"black_hole": True}
         case _:
-            return {"down": True}
+            return {kind: True}

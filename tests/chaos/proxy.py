@@ -8,6 +8,7 @@
 | slice | pieces are cut into crumbs of up to `slice_bytes` |
 | black hole | connections are taken, and nothing that is sent arrives, either way, ever |
 | down | connections are refused |
+| stall | connections are neither taken nor refused: who connects waits |
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 LINGER_ZERO = struct.pack("ii", 1, 0)
+QUEUE_MOST = 4  # connections that fill the queue of a listener whose backlog is 0
 PAUSE_BYTES = 1 << 20  # waiting in one direction, at which the sender is paused
 
 
@@ -34,6 +36,7 @@ class Weather:
     slice_bytes: int = 0
     black_hole: bool = False
     down: bool = False
+    stall: bool = False
 
 
 FAIR = Weather()
@@ -162,6 +165,7 @@ class Link:
         self.doomed: set[_Side] = set()
         self.counts = {"reset": 0, "drop_reply": 0}
         self._server: asyncio.Server | None = None
+        self._full: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def upstream(self) -> tuple[str, int]:
@@ -183,9 +187,13 @@ class Link:
     async def turn(self, **changes: Any) -> None:
         """Change the weather."""
         before, self.weather = self.weather, replace(self.weather, **changes)
-        if self.weather.down and not before.down:
+        closed, was_closed = self.weather.down or self.weather.stall, before.down or before.stall
+        if closed and not was_closed:
             await self.close()
-        if before.down and not self.weather.down:
+            self._full = _full_queue(self.port) if self.weather.stall else []
+        if was_closed and not closed:
+            for each in self._full:
+                each.close()
             await self.open()
         if before.black_hole and not self.weather.black_hole:
             for side in list(self.doomed):
@@ -208,3 +216,18 @@ class Link:
             self._server.close()
             self._server = None
         self.reset_all()
+
+
+def _full_queue(port: int) -> list[socket.socket]:
+    """A listener whose queue is full, with what fills it: the kernel answers no further connection (listen(2))."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(0)
+    sockets = [listener]
+    for _ in range(QUEUE_MOST):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(("127.0.0.1", port))
+        sockets.append(filler)
+    return sockets

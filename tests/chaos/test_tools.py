@@ -96,6 +96,15 @@ async def test_a_link_that_is_down_refuses() -> None:
         assert await exchange(link) == SENT
 
 
+async def test_a_link_that_stalls_keeps_who_connects_waiting() -> None:
+    async with echo() as link:
+        await link.turn(stall=True)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.open_connection("127.0.0.1", link.port), 0.5)
+        await link.heal()
+        assert await exchange(link) == SENT
+
+
 def test_a_seed_is_a_plan() -> None:
     assert plan.plan(5, 120) == plan.plan(5, 120) != plan.plan(6, 120)
     assert plan.skews(5) == plan.skews(5)
@@ -110,7 +119,7 @@ def test_a_long_plan_has_every_fault_on_every_target() -> None:
     assert set(plan.LINKS) == set(LINKS) == {f.target[5:] for f in faults if f.target.startswith("link ")}
     assert {f.target for f in faults if f.kind == "kill"} == set(plan.PROCESSES)
     assert {f.how["point"].split(":")[0] for f in faults if f.kind == "crash_point"} == plan.POINTS.keys()
-    weather = {"latency", "reset", "drop_reply", "slice", "black_hole", "down"}
+    weather = {"latency", "reset", "drop_reply", "slice", "black_hole", "down", "stall"}
     assert all(hasattr(Faults, f"_{kind}") for kind in plan.KINDS.keys() - weather)
 
 

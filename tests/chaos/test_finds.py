@@ -1,0 +1,82 @@
+"""What chaos runs have found, each as small as it could be made; docs/proof.md tells how it came to light."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
+
+from gateway.http.problems import as_error
+from gateway.payments.facts import Claim
+from gateway.payments.model import Operation, Root, State
+from gateway.payments.transitions import fold
+from gateway.settings import Settings
+from providers.contract import Secret, Verb
+from providers.registry import PROVIDERS
+from streams import broker, topics
+from streams.app import Worker
+from tests.support.payments import new_payment
+
+SETTINGS = Settings(secret_key=Secret("s"), jwt_secret_key=Secret("j"), database_uri=Secret("postgresql://nowhere"))
+
+
+class HalfStarted:
+    """A broker whose start fails once, and whose stop is then cancelled from inside, as aiokafka's fetcher does it."""
+
+    def __init__(self) -> None:
+        self.starts = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+        if self.starts == 1:
+            raise KafkaConnectionError("the broker was killed at this moment")
+
+    async def stop(self) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_consumers_start_again_although_stopping_was_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def exist(settings: Settings) -> None:
+        return None
+
+    monkeypatch.setattr(topics, "create_topics", exist)
+    made: Any = HalfStarted()
+    await asyncio.wait_for(broker.start(made, SETTINGS), 5)
+    assert made.starts == 2
+
+
+@pytest.mark.parametrize("stopping", [True, False])
+async def test_a_role_that_is_cancelled_ends_the_worker(stopping: bool) -> None:
+    worker = Worker(SETTINGS, [], [])
+    if stopping:
+        worker._stop.set()
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await asyncio.wait([task])
+    worker._ended("consumers", task)
+    assert worker._stop.is_set()
+
+
+@pytest.mark.parametrize("code", ["40P01", "55P03", "57014", "40001"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_statement_that_the_database_undid_is_unavailable(code: str, method: str) -> None:
+    """A confirm that waited too long for a lock, which a frozen worker held, was answered 500."""
+    error = asyncpg.PostgresError.new({"C": code, "M": "canceling statement due to lock timeout"})
+    assert (as_error(error, method).code, as_error(error, method).status) == ("unavailable", 503)
+
+
+def test_a_claim_begins_the_backoff_of_publishing_anew() -> None:
+    """What was published in vain four times, claimed, and not sent, waited ten minutes for its next command."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    new = new_payment("key", now=now)
+    operation: Operation = new.operation
+    operation.publishes = 4
+    root = Root(payment=new.payment, operations={operation.id: operation}, spec=PROVIDERS["sandbox"])
+    claim = Claim(payment_id=new.payment.id, operation_id=operation.id, owner="worker/1", lease_s=60)
+    fold(root, [claim], now + timedelta(seconds=1))
+    assert (operation.state, operation.publishes) == (State.SENT, 0)
+    assert operation.verb is Verb.CHARGE
+    assert isinstance(operation.id, UUID)
