@@ -80,7 +80,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     `id` ("op_…") is stable over re-sends: it is the idempotency key where the provider takes one. `reference` is our
     name for it at the provider, in the provider's own alphabet and length (`ProviderSpec.reference`).
-    `target` is the operation that confirm, capture, void, refund and query refer to.
+    `target` is the operation that confirm, capture, void, refund and query refer to. A payout's `method` is where the
+    money goes and `payee` who gets it, as far as the merchant tells; a refund's `description` is its reason.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     method: Method
     country: str | None = None
     description: str | None = None
+    payee: str | None = None
     provider_reference: str | None = None
     target: "Operation | None" = None
     otp: Secret | None = None
@@ -338,10 +340,15 @@ READING = Uncertainty(idempotency="reference", lookup="authoritative")  # of a q
 
 
 class VerbSpec(Struct, frozen=True, kw_only=True):
-    """A verb the provider has: the flow that performs it, and what it promises. Being present is the capability."""
+    """A verb the provider has: the flow that performs it, and what it promises. Being present is the capability.
+
+    Of capture and refund: `partial`, less than the whole amount may be asked for; `several`, more than once.
+    """
 
     flow: Callable[[Operation, Any], Flow]
     uncertainty: Uncertainty
+    partial: bool = True
+    several: bool = True
 
 
 class ReferenceFormat(Struct, frozen=True, kw_only=True):
@@ -379,7 +386,9 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     send, given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`:
     currencies of which the provider takes whole units only (other amounts are refused, never rounded). `statuses` and
     `declines` are the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll
-    and a callback cannot disagree.
+    and a callback cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
+    URL: Succeeded and Absent mean that the credentials work, Declined that they are refused, anything else that nothing
+    is known; None: logging in is the check.
     """
 
     name: str
@@ -396,6 +405,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     reference: ReferenceFormat
     deadline_s: float
     callback: CallbackSpec | None = None
+    check: Callable[[Any, str], Flow] | None = None
     queries: QuerySchedule = QuerySchedule()
     statuses: Mapping[str, type[Outcome]] = {}
     declines: Mapping[str, DeclineCode] = {}

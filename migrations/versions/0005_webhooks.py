@@ -1,0 +1,23 @@
+"""Webhook endpoints, deliveries and their attempts."""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+UP: tuple[str, ...] = ()
+DOWN: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Apply it."""
+    for statement in UP:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Take it back."""
+    for statement in DOWN:
+        op.execute(statement)
