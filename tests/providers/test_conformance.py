@@ -34,7 +34,9 @@ def for_verb(operation, follow_up):
     def make(name, verb):
         method = {} if "mobile_money" in PROVIDERS[name].methods else {"redirect": True}
         charge = operation(name, **method)
-        return charge if verb is Verb.CHARGE else follow_up(name, verb, charge, otp=Secret("123456"))
+        if verb in (Verb.CHARGE, Verb.AUTHORIZE, Verb.PAYOUT):
+            return msgspec.structs.replace(charge, verb=verb)
+        return follow_up(name, verb, charge, otp=Secret("123456"))
 
     return make
 
