@@ -1,4 +1,4 @@
-"""M-Pesa's tables: markets, settings, words and promises of the Vodacom group's OpenAPI (v2).
+"""M-Pesa's tables: markets, settings and words of the Vodacom group's OpenAPI (v2).
 
 Source: the pages of openapiportal.m-pesa.com, which give each call its fields, their patterns and response codes; what
 is final is read from the descriptions. Daraja (Kenya) and Mozambique's v1x API are other products with other codes.
@@ -9,13 +9,12 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from providers import contract
-from providers.contract import Absent, Ambiguous, Pending, Succeeded
+from providers.contract import Absent, Ambiguous, ConfigurationMissing, Outcome, Pending, Secret, Succeeded, Throttled
 from providers.declines import DeclineCode
 
 
 class Market(NamedTuple):
-    """A country of the platform: its ISO 3166 code and M-Pesa's, its one currency, the prefix of its numbers."""
+    """A country of the platform, in ISO 3166 and in M-Pesa's words, its one currency, the prefix of its numbers."""
 
     country: str
     code: str
@@ -42,7 +41,7 @@ class MpesaAccount(Struct, frozen=True, kw_only=True):
 
     environment: Literal["sandbox", "openapi"]
     market: Literal["vodacomLES", "vodacomTZN", "vodacomMOZ", "vodacomDRC", "vodafoneGHA"]
-    api_key: contract.Secret
+    api_key: Secret
     public_key: Annotated[str, Meta(min_length=1, max_length=4096)]
     service_provider_code: Annotated[str, Meta(pattern="^[0-9A-Za-z]{4,12}$")]
     origin: Annotated[str, Meta(pattern="^[!-~]{1,255}$")] = "*"
@@ -51,58 +50,42 @@ class MpesaAccount(Struct, frozen=True, kw_only=True):
 
 def base_url(settings: MpesaAccount, livemode: bool) -> str:
     """One address for both environments. `ConfigurationMissing` where a test would move real money, or the reverse."""
-    if settings.base_url is not None:
-        return settings.base_url
-    if livemode != (settings.environment == "openapi"):
-        raise contract.ConfigurationMissing("live accounts are in the environment openapi, test accounts in sandbox")
-    return "https://openapi.m-pesa.com"
+    if settings.base_url is None and livemode != (settings.environment == "openapi"):
+        raise ConfigurationMissing("live accounts are in the environment openapi, test accounts in sandbox")
+    return settings.base_url or "https://openapi.m-pesa.com"
 
 
-IDENTITY: Final = frozenset({"base_url", "environment", "market", "service_provider_code"})
-COUNTRIES: Final = frozenset(market.country for market in MARKETS.values())
-CURRENCIES: Final = frozenset(market.currency for market in MARKETS.values())
-LIMITS: Final = dict.fromkeys(CURRENCIES, contract.Limit(min=1, max=10**15))  # none is published
 WHOLE_UNITS: Final = frozenset({"TZS"})
 TRIGGERS: Final = "0{11}[1-9]"  # payers of the sandbox
 LOCAL: Final = "[0-9]{8,11}"  # a number without prefix: documented are 12 to 14 digits with it, but Lesotho's have 11
-
-# Our ThirdPartyConversationID, and the QueryReference that finds it; there, M-Pesa's own ids have 10 to 20 characters.
-REFERENCE: Final = contract.ReferenceFormat(alphabet="0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", length=24)
 PAYER_REFERENCE_LENGTH: Final = 20  # of the TransactionReference, which the payer sees
 DESCRIPTION_LENGTH: Final = 256
-
 SESSION_S: Final = 19 * 60  # the portal sets it; what integrators take
 SETTLES_S: Final = 30  # "SessionID can take up to 30 seconds to become 'live' … and will be invalid until it is"
-RETRY_S: Final = 5
-
-# A conversation id that came before is answered "Duplicate Transaction" (INS-10). "Transaction not found" (INS-23) can
-# mean "not yet" for five minutes. That a reversal is found by its conversation id is not said: absence proves nothing.
-PAYING: Final = contract.Uncertainty(idempotency="reference", lookup="authoritative", absence_after_s=300)
-REVERSING: Final = contract.Uncertainty(idempotency="reference", lookup="authoritative")
 
 # Response codes, and callbacks' result codes, of a request that moves money. Success without a transaction id is only
-# acceptance; INS-10 is about an earlier send of ours. HTTP 401 is also INS-6, and INS-9 and -16 are 408 and 503.
-CODES: Final[Mapping[str, type[contract.Outcome] | DeclineCode]] = {
+# acceptance; INS-10 is about an earlier send of ours, as no two requests share a conversation id.
+CODES: Final[Mapping[str, type[Outcome] | DeclineCode]] = {
     **dict.fromkeys(("INS-0", "0"), Succeeded),
     **dict.fromkeys(("INS-1", "INS-9", "INS-10", "INS-16"), Ambiguous),
     "INS-23": Absent,  # of a query alone
-    "INS-6": DeclineCode.DECLINED,  # a wrong PIN, a refusal, anything
+    "INS-6": DeclineCode.DECLINED,  # a wrong PIN, a refusal, anything; HTTP 401
     "INS-15": DeclineCode.AMOUNT_OUT_OF_RANGE,
     "INS-996": DeclineCode.PROVIDER_UNAVAILABLE,
     "INS-2006": DeclineCode.INSUFFICIENT_FUNDS,
     "INS-2051": DeclineCode.INVALID_PAYER,
-    **dict.fromkeys(("INS-13", "INS-997", "INS-998", "INS-999"), DeclineCode.CONFIGURATION),
+    **dict.fromkeys((f"INS-{n}" for n in (13, 997, 998, 999)), DeclineCode.CONFIGURATION),
     **dict.fromkeys((f"INS-{n}" for n in (17, 18, 20, 21, 26, 28, 30, 31, 35, 52, 57)), DeclineCode.INVALID_REQUEST),
     **dict.fromkeys((f"INS-{n}" for n in range(990, 996)), DeclineCode.LIMIT_EXCEEDED),
 }
 # What a query says of the transaction, in capitals.
-STATES: Final[Mapping[str, type[contract.Outcome] | DeclineCode]] = {
+STATES: Final[Mapping[str, type[Outcome] | DeclineCode]] = {
     "COMPLETED": Succeeded,
     **dict.fromkeys(("PENDING", "PROCESSING"), Pending),
     **dict.fromkeys(("CANCELLED", "CANCELED"), DeclineCode.PAYER_CANCELED),
     "EXPIRED": DeclineCode.PAYER_TIMEOUT,
     **dict.fromkeys(("FAILED", "DECLINED"), DeclineCode.DECLINED),
 }
-# The platform's door knows no response codes: "output_error", or a bare HTTP status.
-ORIGIN_REFUSED: Final = "Origin not allowed"  # HTTP 403: not one of the application's trusted sources
-NOT_PROCESSED: Final = (401, 429)  # a session that is not live yet, or no more; too many requests
+# The platform's door knows no response codes, and lets nothing through: a session that is not live, too many requests.
+CLOSED: Final = {status: Throttled(retry_after_s=5, provider_code=str(status)) for status in (401, 429)}
+ORIGIN_REFUSED: Final = "Origin not allowed"  # its word under HTTP 403 for what is no trusted source

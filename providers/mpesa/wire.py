@@ -6,17 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from providers.contract import (
-    Absent,
-    Ambiguous,
-    Declined,
-    HttpResponse,
-    Outcome,
-    Pending,
-    Reversed,
-    Succeeded,
-    Throttled,
-)
+from providers.contract import Absent, Ambiguous, Declined, HttpResponse, Outcome, Pending, Reversed, Succeeded
 from providers.declines import DeclineCode
 from providers.http import UNREADABLE
 from providers.mpesa import spec
@@ -60,27 +50,20 @@ def read(content: bytes) -> Said:
 def performed(response: HttpResponse, reference: str) -> Outcome:
     """What the answer to a request that moves money says; the body comes before the HTTP status."""
     said = read(response.content)
-    if response.status >= 500:
-        return Ambiguous(detail=said.code or f"HTTP {response.status}")
+    if said.code is None and response.status in spec.CLOSED:
+        return spec.CLOSED[response.status]
     if said.error == spec.ORIGIN_REFUSED:
         return Declined(code=DeclineCode.CONFIGURATION, provider_code=said.error)
-    if said.code is None and response.status in spec.NOT_PROCESSED:
-        return Throttled(retry_after_s=spec.RETRY_S, provider_code=str(response.status))
-    if said.code is None or said.reference not in (None, reference):
-        return Ambiguous(detail=f"HTTP {response.status}, and no answer to this request")
+    if said.code is None or response.status >= 500 or said.reference not in (None, reference):
+        return Ambiguous(detail=f"HTTP {response.status}, and nothing about this request")
     return outcome(said)
 
 
 def outcome(said: Said) -> Outcome:
-    """What a code says of the transaction, whoever brings it. An unknown one is Pending."""
-    meant, name = spec.CODES.get(said.code or ""), said.transaction
-    if isinstance(meant, DeclineCode):
-        return Declined(code=meant, provider_code=said.code, provider_message=said.message, provider_reference=name)
-    if meant is Succeeded:
-        return Succeeded(provider_reference=name) if name else Pending()
-    if meant is None:
-        return Pending(provider_reference=name, provider_code=said.code)
-    return Ambiguous(detail=str(said.code))
+    """What a code says of the transaction, whoever brings it."""
+    meant = spec.CODES.get(said.code or "")
+    accepted = meant is Succeeded and said.transaction is None
+    return _outcome(Pending if accepted else meant, said.code, said.transaction, said.message)
 
 
 def found(response: HttpResponse, reference: str, *, reversal: bool = False) -> Outcome:
@@ -94,15 +77,22 @@ def found(response: HttpResponse, reference: str, *, reversal: bool = False) -> 
         return Ambiguous(detail=said.code or f"HTTP {response.status}")
     if meant is Absent:
         return Absent()
-    word, name = (said.state or "").upper(), None if reversal else said.original
+    name, word = None if reversal else said.original, (said.state or "").upper()
     state = spec.STATES.get(word)
-    if isinstance(state, DeclineCode):
-        return Declined(code=state, provider_code=word, provider_reference=name)
-    if state is not Succeeded:
-        return Pending(provider_reference=name, provider_code=None if state else word or None)
-    if not reversal and str(said.reversed).lower() == "true":
+    if state is Succeeded and not reversal and str(said.reversed).lower() == "true":
         return Reversed(provider_reference=name)
-    return Succeeded(provider_reference=name)
+    return _outcome(state, word or None, name, None)
+
+
+def _outcome(meant: object, word: str | None, name: str | None, message: str | None) -> Outcome:
+    """What a word means. One that is in no table is Pending."""
+    if isinstance(meant, DeclineCode):
+        return Declined(code=meant, provider_code=word, provider_message=message, provider_reference=name)
+    if meant is Succeeded:
+        return Succeeded(provider_reference=name)
+    if meant in (Pending, None):
+        return Pending(provider_reference=name, provider_code=None if meant else word)
+    return Ambiguous(detail=str(word))
 
 
 def login_refused(response: HttpResponse) -> bool:
