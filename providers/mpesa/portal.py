@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
+from uuid import uuid4
 
 from providers.simulation import Reply, Request, json
 
@@ -72,10 +73,23 @@ def said(code: str, *, status: int | None = None, **members: str) -> Reply:
     return json(body, status or STATUSES.get(code, 400))
 
 
-def problem(code: str, fields: Mapping[str, str]) -> Reply:
-    """An answer that refuses a request of these fields."""
-    reference = fields.get("ThirdPartyConversationID", "")
+def problem(code: str, given: Mapping[str, str]) -> Reply:
+    """An answer that refuses a request of these `fields`."""
+    reference = given.get("ThirdPartyConversationID", "")
     return said(code, output_TransactionID="N/A", output_ThirdPartyConversationID=reference)
+
+
+def state(given: Mapping[str, str], word: str, name: str, is_reversed: bool) -> Reply:
+    """The answer to a query of these `fields`, about a transaction of this name."""
+    return said(
+        "INS-0",
+        status=200,
+        output_ResponseTransactionStatus=word,
+        output_ConversationID=uuid4().hex,
+        output_ThirdPartyConversationID=given["ThirdPartyConversationID"],
+        output_OriginalTransactionID=name,
+        output_Reversed=str(is_reversed),
+    )
 
 
 def origin_is_refused(request: Request) -> bool:
@@ -83,28 +97,28 @@ def origin_is_refused(request: Request) -> bool:
     return request.headers.get("origin", "not-allowed") == "not-allowed"
 
 
-def given(members: Mapping[str, str]) -> dict[str, str]:
+def fields(members: Mapping[str, str]) -> dict[str, str]:
     """The fields of a request, without "input_"."""
     return {name.removeprefix("input_"): value for name, value in members.items()}
 
 
-def wrong(fields: Mapping[str, str], wanted: tuple[str, ...], environment: str, market: str) -> str | None:
+def wrong(given: Mapping[str, str], wanted: tuple[str, ...], environment: str, market: str) -> str | None:
     """The code of what is wrong with a request, if anything is."""
     if market not in MARKETS:
         return "INS-998"
-    if any(not fields.get(name) for name in wanted):
+    if any(not given.get(name) for name in wanted):
         return "INS-20"
     for name, (pattern, code) in FIELDS.items():
-        if name in fields and not re.fullmatch(pattern, fields[name]):
+        if name in given and not re.fullmatch(pattern, given[name]):
             return code
     country, currency = MARKETS[market]
-    if fields["Country"] != country:
+    if given["Country"] != country:
         return "INS-21"
-    if environment == "sandbox" and fields["ServiceProviderCode"] != SANDBOX_SHORTCODE:
+    if environment == "sandbox" and given["ServiceProviderCode"] != SANDBOX_SHORTCODE:
         return "INS-13"
-    if fields.get("Currency", currency) != currency:
+    if given.get("Currency", currency) != currency:
         return "INS-26"
-    return "INS-15" if any(not _payable(fields[name], currency) for name in AMOUNTS if name in fields) else None
+    return "INS-15" if any(not _payable(given[name], currency) for name in AMOUNTS if name in given) else None
 
 
 def _payable(amount: str, currency: str) -> bool:

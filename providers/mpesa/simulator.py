@@ -30,10 +30,31 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
-from providers.mpesa import behaviours, portal
-from providers.mpesa.behaviours import Behaviour, Callbacks, Step
+from providers.mpesa.behaviours import (
+    ASKED,
+    CUSTOMERS,
+    PAYEES,
+    REVERSED,
+    Behaviour,
+    Callbacks,
+    Step,
+    behaviour,
+    triggered,
+)
 from providers.mpesa.platform_key import PUBLIC_KEY, decrypted
-from providers.mpesa.portal import said
+from providers.mpesa.portal import (
+    COMMON,
+    DESCRIPTIONS,
+    MARKETS,
+    PAYING,
+    fields,
+    minor,
+    origin_is_refused,
+    problem,
+    said,
+    state,
+    wrong,
+)
 from providers.simulation import Callback, Reply, Request, Route, Simulator, json
 
 SESSION_S: Final = 3600
@@ -107,7 +128,7 @@ class MpesaSimulator(Simulator[Transaction]):
     def open_session(self, request: Request, environment: str, market: str) -> Reply:
         """Exchange the API key for a session."""
         api_key = decrypted(request.headers.get("authorization", ""))
-        if portal.origin_is_refused(request):
+        if origin_is_refused(request):
             return json({"output_error": "Origin not allowed"}, 403)
         if not api_key or api_key.startswith("wrong"):
             return said("INS-989")
@@ -134,60 +155,60 @@ class MpesaSimulator(Simulator[Transaction]):
         """Note a request, and answer what is wrong with it."""
         reference = given.get("ThirdPartyConversationID")
         self.received(request, reference=given.get("QueryReference", reference), payment=None, operation=None)
-        if portal.origin_is_refused(request):
+        if origin_is_refused(request):
             return json({"output_error": "Origin not allowed"}, 403)
         if self._api_key(request) is None:
             return json({"output_error": "Unauthorized"}, 401)
-        code = portal.wrong(given, wanted, environment, market)
-        return portal.problem(code, given) if code else None
+        code = wrong(given, wanted, environment, market)
+        return problem(code, given) if code else None
 
     # --- Money ----------------------------------------------------------------------------------------------------
 
     def take(self, request: Request, *place: str) -> Reply:
         """Take from a wallet (C2B)."""
-        return self._pay("charges", "PurchasedItemsDesc", behaviours.CUSTOMERS, request, *place)
+        return self._pay("charges", "PurchasedItemsDesc", CUSTOMERS, request, *place)
 
     def give(self, request: Request, *place: str) -> Reply:
         """Give to a wallet (B2C)."""
-        return self._pay("payouts", "PaymentItemsDesc", behaviours.PAYEES, request, *place)
+        return self._pay("payouts", "PaymentItemsDesc", PAYEES, request, *place)
 
     def _pay(self, kind: str, words: str, numbers: Mapping[str, str], request: Request, *place: str) -> Reply:
-        given = portal.given(request.read(dict[str, str]))
-        if refusal := self._refusal(request, given, (*portal.PAYING, words), *place):
+        given = fields(request.read(dict[str, str]))
+        if refusal := self._refusal(request, given, (*PAYING, words), *place):
             return refusal
-        wallet, amount = given["CustomerMSISDN"], portal.minor(given["Amount"])
+        wallet, amount = given["CustomerMSISDN"], minor(given["Amount"])
         code = numbers.get(wallet[-1]) if wallet.startswith("0" * 11) else None
-        chosen = behaviours.triggered(code) if code else behaviours.behaviour(wallet[-3:])
+        chosen = triggered(code) if code else behaviour(wallet[-3:])
         digits = "" if code else wallet[-3:]
         return self._perform(request, kind, given, Money(amount, given["Currency"], digits, chosen))
 
     def reverse(self, request: Request, environment: str, market: str) -> Reply:
         """Give back what a transaction took, or a part."""
-        given = portal.given(request.read(dict[str, str]))
-        if refusal := self._refusal(request, given, ("TransactionID", *portal.COMMON), environment, market):
+        given = fields(request.read(dict[str, str]))
+        if refusal := self._refusal(request, given, ("TransactionID", *COMMON), environment, market):
             return refusal
         if re.fullmatch("0{12}[1-7]", given["TransactionID"]):
-            chosen = behaviours.triggered(behaviours.REVERSED[given["TransactionID"][-1]])
-            amount = portal.minor(given.get("ReversalAmount", "1"))
-            return self._perform(request, "refunds", given, Money(amount, portal.MARKETS[market][1], "", chosen))
+            chosen = triggered(REVERSED[given["TransactionID"][-1]])
+            amount = minor(given.get("ReversalAmount", "1"))
+            return self._perform(request, "refunds", given, Money(amount, MARKETS[market][1], "", chosen))
         target = self._known(given["TransactionID"])
         if target is None or target.code != "INS-0" or target.kind == "refunds":
-            return portal.problem("INS-18", given)
+            return problem("INS-18", given)
         if target.shortcode != given["ServiceProviderCode"]:
-            return portal.problem("INS-35", given)
-        amount = portal.minor(given["ReversalAmount"]) if "ReversalAmount" in given else target.amount
+            return problem("INS-35", given)
+        amount = minor(given["ReversalAmount"]) if "ReversalAmount" in given else target.amount
         if given["ThirdPartyConversationID"] not in self.state and target.reversed + amount > target.amount:
-            return portal.problem("INS-15", given)
+            return problem("INS-15", given)
         digits = f"{amount:03d}"[-3:]
-        money = Money(amount, target.currency, digits, behaviours.behaviour(digits), target.reference)
+        money = Money(amount, target.currency, digits, behaviour(digits), target.reference)
         return self._perform(request, "refunds", given, money)
 
     def _perform(self, request: Request, kind: str, given: Mapping[str, str], money: Money) -> Reply:
         reference, chosen = given["ThirdPartyConversationID"], money.behaviour
         if reference in self.state:
-            return portal.problem("INS-10", given)
+            return problem("INS-10", given)
         if not chosen.kept:
-            return chosen.reply or portal.problem("INS-16", given)
+            return chosen.reply or problem("INS-16", given)
         transaction = Transaction(
             id=uuid4().hex[:10].upper(),
             reference=reference,
@@ -209,21 +230,17 @@ class MpesaSimulator(Simulator[Transaction]):
 
     def query(self, request: Request, *place: str) -> Reply:
         """How a transaction stands. By the length of its name: M-Pesa's id, or one of the two conversations' ids."""
-        given = portal.given(request.query)
-        if refusal := self._refusal(request, given, ("QueryReference", *portal.COMMON), *place):
+        given = fields(request.query)
+        if refusal := self._refusal(request, given, ("QueryReference", *COMMON), *place):
             return refusal
         name = given["QueryReference"]
-        if code := behaviours.ASKED.get(len(name), {}).get(name[-1]) if name[:-1].strip("0") == "" else None:
-            return (
-                portal.problem(f"INS-{code}", given)
-                if code != "0"
-                else _state(given, "Completed", name, len(name) == 21)
-            )
+        if code := ASKED.get(len(name), {}).get(name[-1]) if name[:-1].strip("0") == "" else None:
+            return problem(f"INS-{code}", given) if code != "0" else state(given, "Completed", name, len(name) == 21)
         transaction = self._known(name)
         if transaction is None:
-            return portal.problem("INS-23", given)
+            return problem("INS-23", given)
         word = "Pending" if transaction.code is None else "Completed" if transaction.code == "INS-0" else "Failed"
-        return _state(given, word, transaction.id, transaction.reversed == transaction.amount)
+        return state(given, word, transaction.id, transaction.reversed == transaction.amount)
 
     def _known(self, name: str) -> Transaction | None:
         if len(name) > 20:
@@ -245,7 +262,7 @@ class MpesaSimulator(Simulator[Transaction]):
     # --- What comes later -----------------------------------------------------------------------------------------
 
     def _schedule(self, transaction: Transaction) -> None:
-        for number, step in enumerate(behaviours.behaviour(transaction.digits).steps):
+        for number, step in enumerate(behaviour(transaction.digits).steps):
             if number not in transaction.steps_told:
                 self.later(step.after_s, partial(self._step, transaction, number, step), since=transaction.at)
 
@@ -275,7 +292,7 @@ def _callback(transaction: Transaction, code: str, name: str) -> Callback:
         "input_OriginalConversationID": transaction.conversation,
         "input_TransactionID": name if code == "INS-0" else "N/A",
         "input_ResultCode": code,
-        "input_ResultDesc": portal.DESCRIPTIONS[code],
+        "input_ResultDesc": DESCRIPTIONS[code],
         "input_ThirdPartyConversationID": transaction.reference,
     }
     return Callback(msgspec.json.encode(body), {"content-type": "application/json"})
@@ -288,18 +305,6 @@ def _answer(transaction: Transaction) -> Reply:
         output_TransactionID=transaction.id if transaction.code == "INS-0" else "N/A",
         output_ConversationID=transaction.conversation,
         output_ThirdPartyConversationID=transaction.reference,
-    )
-
-
-def _state(given: Mapping[str, str], word: str, name: str, is_reversed: bool) -> Reply:
-    return said(
-        "INS-0",
-        status=200,
-        output_ResponseTransactionStatus=word,
-        output_ConversationID=uuid4().hex,
-        output_ThirdPartyConversationID=given["ThirdPartyConversationID"],
-        output_OriginalTransactionID=name,
-        output_Reversed=str(is_reversed),
     )
 
 

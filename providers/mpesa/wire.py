@@ -1,10 +1,10 @@
 """M-Pesa's JSON, as far as we read it, and what it means. Members are text; "N/A" and "" are as good as absent."""
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from providers.contract import Absent, Ambiguous, Declined, HttpResponse, Outcome, Pending, Reversed, Succeeded
 from providers.declines import DeclineCode
@@ -24,12 +24,12 @@ class Said(Struct, frozen=True):
     code: str | None = field(name="Code", default=None)
     message: str | None = field(name="Desc", default=None)
     session: str | None = field(name="SessionID", default=None)
-    transaction: str | None = field(name="TransactionID", default=None)
+    transaction: Annotated[str, Meta(pattern="^[0-9A-Za-z]{1,20}$")] | None = field(name="TransactionID", default=None)
     reference: str | None = field(name="ThirdPartyConversationID", default=None)
     conversation: str | None = field(name="OriginalConversationID", default=None)
     state: str | None = field(name="TransactionStatus", default=None)
     original: str | None = field(name="OriginalTransactionID", default=None)
-    reversed: str | bool | None = field(name="Reversed", default=None)
+    reversed: Literal["True", "true", "False", "false"] | bool | None = field(name="Reversed", default=None)
     error: str | None = None
 
 
@@ -79,7 +79,7 @@ def found(response: HttpResponse, reference: str, *, reversal: bool = False) -> 
         return Absent()
     name, word = None if reversal else said.original, (said.state or "").upper()
     state = spec.STATES.get(word)
-    if state is Succeeded and not reversal and str(said.reversed).lower() == "true":
+    if state is Succeeded and not reversal and str(said.reversed) in ("True", "true"):
         return Reversed(provider_reference=name)
     return _outcome(state, word or None, name, None)
 
