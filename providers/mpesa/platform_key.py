@@ -1,15 +1,21 @@
-"""The platform's key pair, of the simulator alone: the public half is what the portal shows, the private half decrypts.
+"""The platform's key pair and its sessions, of the simulator alone.
 
-It protects nothing, and is fixed so that accounts keep working over restarts. `PUBLIC_KEY` is base64 of DER.
+The public half is what the portal shows (`PUBLIC_KEY`, base64 of DER), the private half decrypts. It protects nothing,
+and is fixed, so that accounts keep working over restarts; so do sessions, which say themselves whose they are.
 """
 
 import base64
 import binascii
+import re
+import time
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec import Struct
+
+SESSION_S: Final = 3600
 
 _E: Final = 65537
 _P: Final = int(
@@ -54,3 +60,21 @@ def decrypted(bearer: str) -> str | None:
     except (ValueError, binascii.Error):
         return None
     return text if scheme == "Bearer" and text.isprintable() else None
+
+
+class Sessions(Struct):
+    """How many were opened, and for how long after that each is not live yet."""
+
+    live_after_s: float = 0
+    opened: int = 0
+
+    def open(self, api_key: str) -> str:
+        """A new session of the holder of an API key."""
+        self.opened += 1
+        return f"{time.time():.3f}x{api_key}"
+
+    def holder(self, bearer: str) -> str | None:
+        """The API key of a live session, or None."""
+        found = re.fullmatch(r"(\d+\.\d+)x(.+)", decrypted(bearer) or "")
+        is_live = found and self.live_after_s <= time.time() - float(found[1]) < SESSION_S
+        return found[2] if found and is_live else None

@@ -15,8 +15,8 @@ cannot be played. Callbacks are unsigned, and go where the portal would know: `P
 "secret": <the callback address>}`. Beside the control endpoints that every simulator has::
 
     GET  /_simulator/public_key   {"public_key": …}: for the account's settings
-    POST /_simulator/sessions     {"expired": true}: no session that was made before is taken any more;
-                                  {"live_after_s": 30}: nor any for so long after it was made
+    GET  /_simulator/sessions     {"opened": n}: how many there were
+    POST /_simulator/sessions     {"live_after_s": 30}: none is taken for so long after it was opened
 """
 
 import re
@@ -24,7 +24,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -41,7 +41,7 @@ from providers.mpesa.behaviours import (
     behaviour,
     triggered,
 )
-from providers.mpesa.platform_key import PUBLIC_KEY, decrypted
+from providers.mpesa.platform_key import PUBLIC_KEY, Sessions, decrypted
 from providers.mpesa.portal import (
     COMMON,
     DESCRIPTIONS,
@@ -56,8 +56,6 @@ from providers.mpesa.portal import (
     wrong,
 )
 from providers.simulation import Callback, Reply, Request, Route, Simulator, json
-
-SESSION_S: Final = 3600
 
 
 class Transaction(Struct, kw_only=True):
@@ -90,13 +88,6 @@ class Money(NamedTuple):
     original: str | None = None
 
 
-class Sessions(Struct):
-    """What `/_simulator/sessions` takes."""
-
-    expired: bool = False
-    live_after_s: float = 0
-
-
 class MpesaSimulator(Simulator[Transaction]):
     """The protocol over the tables of `behaviours`."""
 
@@ -106,7 +97,7 @@ class MpesaSimulator(Simulator[Transaction]):
     def __init__(self, directory: Path, *, pace: float = 1.0) -> None:
         """See `Simulator`."""
         super().__init__(directory, pace=pace)
-        self._valid_from, self._live_after_s = 0.0, 0.0
+        self._sessions = Sessions()
 
     def routes(self) -> list[Route]:
         base = r"/(sandbox|openapi)/ipg/v2/(\w+)"
@@ -117,6 +108,7 @@ class MpesaSimulator(Simulator[Transaction]):
             Route("PUT", base + "/reversal/", self.reverse),
             Route("GET", base + "/queryTransactionStatus/", self.query),
             Route("GET", "/_simulator/public_key", lambda request: json({"public_key": PUBLIC_KEY})),
+            Route("GET", "/_simulator/sessions", lambda request: json(self._sessions)),
             Route("POST", "/_simulator/sessions", self.change_sessions),
         ]
 
@@ -132,22 +124,15 @@ class MpesaSimulator(Simulator[Transaction]):
             return json({"output_error": "Origin not allowed"}, 403)
         if not api_key or api_key.startswith("wrong"):
             return said("INS-989")
-        return said("INS-0", status=200, output_SessionID=f"{time.time():.3f}x{api_key}")
+        return said("INS-0", status=200, output_SessionID=self._sessions.open(api_key))
 
     def change_sessions(self, request: Request) -> Reply:
         """See above."""
-        wanted = request.read(Sessions)
-        self._valid_from = time.time() if wanted.expired else self._valid_from
-        self._live_after_s = wanted.live_after_s
-        return json(wanted)
+        self._sessions.live_after_s = request.read(Sessions).live_after_s
+        return json(self._sessions)
 
     def _api_key(self, request: Request) -> str | None:
-        """Whose session it is, if it is one."""
-        made, separated, api_key = (decrypted(request.headers.get("authorization", "")) or "").partition("x")
-        if not separated:
-            return None
-        age_s, is_revoked = time.time() - float(made), float(made) < self._valid_from
-        return None if is_revoked or not self._live_after_s <= age_s < SESSION_S else api_key
+        return self._sessions.holder(request.headers.get("authorization", ""))
 
     def _refusal(
         self, request: Request, given: Mapping[str, str], wanted: tuple[str, ...], environment: str, market: str
