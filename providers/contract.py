@@ -254,10 +254,14 @@ class HttpResponse(Struct, frozen=True, kw_only=True):
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
-    """Headers that authenticate requests, for `ttl_s` seconds (None: as long as the settings do not change)."""
+    """Headers that authenticate requests, for `ttl_s` seconds (None: as long as the settings do not change).
+
+    `settles_s`: so long after the login the provider may still refuse what it will soon take; it is kept then.
+    """
 
     headers: Mapping[str, str]
     ttl_s: float | None = None
+    settles_s: float = 0
 
 
 class LoginRefused(Exception):
@@ -305,18 +309,23 @@ class CallbackUnreadable(Exception):
     """A callback from which no notice can be read. The only error `parse` raises."""
 
 
+def empty_object(request: CallbackRequest) -> HttpResponse:
+    """The acknowledgement where a provider expects nothing in particular: 200 and an empty JSON object."""
+    return HttpResponse(status=200, headers={"content-type": "application/json"}, content=b"{}")
+
+
 class CallbackSpec(Struct, frozen=True, kw_only=True):
     """How a provider calls back.
 
     `verify` is None where the provider signs nothing: such a callback proves nothing and only makes us ask.
-    `ack` is the answer that the provider expects for having delivered, whatever the content was.
+    `ack` makes the answer that the provider expects for having delivered, whatever the content was. It raises nothing.
     """
 
     parse: Callable[[CallbackRequest], list[Notice]]
     verify: Callable[[CallbackRequest, Any], None] | None = None
     headers: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("POST",)
-    ack: HttpResponse = HttpResponse(status=200, headers={"content-type": "application/json"}, content=b"{}")
+    ack: Callable[[CallbackRequest], HttpResponse] = empty_object
 
 
 # --- The spec -------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from providers.conformance.suite import Check, Subject, require
 from providers.contract import (
     ActionRequired,
     CallbackRequest,
+    CallbackSpec,
     CallbackUnreadable,
     Notice,
     Operation,
@@ -69,8 +70,10 @@ class Stage:
     async def receive(self, request: Request) -> Reply:
         """Take a callback."""
         self.callbacks.append(request)
-        ack = self._of.spec.callback.ack if self._of.spec.callback else None
-        return Reply(status=ack.status, headers=dict(ack.headers), content=ack.content) if ack else json({})
+        if self._of.spec.callback is None:
+            return json({})
+        ack = self._of.spec.callback.ack(_stored(self._of.spec.callback, request))
+        return Reply(status=ack.status, headers=dict(ack.headers), content=ack.content)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -192,14 +195,19 @@ def _authentic(of: Subject, on: Stage, request: Request) -> list[Notice]:
     """The notices of a callback, none where it is not the provider's."""
     spec = of.spec.callback
     assert spec is not None
-    kept = {name.lower(): value for name, value in request.headers.items() if name.lower() in spec.headers}
-    query = msgspec.json.encode(request.query).decode() if request.query else ""
-    received = CallbackRequest(
-        method=request.method, query=query, headers=kept, body=request.content, received_at=datetime.now(UTC)
-    )
+    received = _stored(spec, request)
     try:
         if spec.verify is not None:
             spec.verify(received, on.account)
         return spec.parse(received)
     except (SignatureInvalid, CallbackUnreadable):
         return []
+
+
+def _stored(spec: CallbackSpec, request: Request) -> CallbackRequest:
+    """A callback as the gateway keeps it."""
+    kept = {name.lower(): value for name, value in request.headers.items() if name.lower() in spec.headers}
+    query = msgspec.json.encode(request.query).decode() if request.query else ""
+    return CallbackRequest(
+        method=request.method, query=query, headers=kept, body=request.content, received_at=datetime.now(UTC)
+    )

@@ -11,11 +11,13 @@ from uuid import UUID
 
 import httpx
 import hypothesis
+import msgspec
 import pytest
 from msgspec import Struct
 
 from providers import references
 from providers.contract import Card, HttpResponse, MobileMoney, Operation, Outcome, Redirect, Secret, Verb
+from providers.mpesa import cases as mpesa_cases
 from providers.registry import PROVIDERS
 from providers.simulation.server import Reply, Request, Server, json
 from providers.simulators import simulators
@@ -76,6 +78,7 @@ SETTINGS = {
         "hmac_secret": Secret("cpay-hmac"),
         "merchant_code": "M001",
     },
+    "mpesa": msgspec.structs.asdict(mpesa_cases.ACCOUNT),
 }
 
 

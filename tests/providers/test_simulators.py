@@ -167,7 +167,7 @@ async def test_a_torn_last_line_is_forgotten(simulator, operation, tmp_path, pro
     second = await simulator(provider)
     await second.perform(operation(provider))
     third = await simulator(provider)
-    assert len((await third.ledger(payment=charge.payment))["requests"]) == 1
+    assert len((await third.ledger(reference=charge.reference))["requests"]) == 1
 
 
 @pytest.mark.parametrize("provider", sorted(simulators()))
