@@ -62,7 +62,7 @@ async def receive_callback(
     except CONNECTION_LOST:
         raise MyPayError("unavailable") from None
     services.announce_callback(callback.id, provider)
-    return _acknowledged(spec.ack)
+    return _acknowledged(spec.ack(callback.request))
 
 
 def _partition(operation: str) -> int | None:
