@@ -200,7 +200,7 @@ class Absent(Struct, frozen=True, kw_only=True, tag="absent"):
 
 
 class Deferred(Struct, frozen=True, kw_only=True, tag="deferred"):
-    """A query was taken; its answer will come to the query's own callback URL, and be a `Notice.answer` of this name."""
+    """A query was taken; its answer will come to its own callback URL, as a `Notice.answer` of this name."""
 
     provider_reference: str
 
@@ -300,9 +300,9 @@ class Notice(Struct, frozen=True, kw_only=True):
     """One fact a callback states about one operation, found by `reference` (ours) or `provider_reference`.
 
     `event_id` is the provider's own id of the notice, where it has one: duplicates are counted by it.
-    `answer`: it is the late answer to a request of ours, and quotes as `provider_reference` a name that nobody can guess
-    and that the provider told nobody but us, in its acknowledgement of that very request. Only then is an unsigned
-    notice proof.
+    `answer`: it is the late answer to a request of ours, and quotes as `provider_reference` a name that nobody can
+    guess and that the provider told nobody but us, in its acknowledgement of that very request. Where it is that name,
+    an unsigned notice is proof too.
     """
 
     outcome: Outcome
@@ -404,11 +404,11 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     `settings` is the Struct of an account's credentials: it becomes the API's schema; `identity` names those of its
     members that say whose money it is and never change (merchant code, market, address); `base_url` tells where to
     send, given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`:
-    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `receipts`: where
-    a request has one name and the money that it moves another, a regular expression of the latter: a receipt replaces
-    the request's name, and only two receipts are two movements of money. `statuses` and
-    `declines` are the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll
-    and a callback cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
+    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `receipts`:
+    where a request has one name and the money that it moves another, a regular expression of the latter: a receipt
+    replaces the request's name, and only two receipts are two movements of money. `statuses` and `declines` are
+    the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll and a callback
+    cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
     URL: Succeeded and Absent mean that the credentials work, Declined that they are refused, anything else that nothing
     is known; None: logging in is the check.
     """

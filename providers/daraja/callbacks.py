@@ -1,7 +1,7 @@
-"""Daraja's callbacks: unsigned, tried once as a rule. What each is about, the address says that we gave for it.
+"""Daraja's callbacks: unsigned, and as a rule tried once. The address that we gave for it says what each is about.
 
-A push's callback, and a payment from a handset, only make us ask. A result is the late answer to a request of ours where
-it quotes the ConversationID of its acknowledgement (the gateway compares).
+A push's callback and a payment from a handset only make us ask. A result is the answer to a request of ours, where it
+quotes the conversation that the request's acknowledgement named (which the gateway compares).
 """
 
 import msgspec
@@ -12,44 +12,39 @@ from providers.http import read_callback
 
 
 def parse(request: CallbackRequest) -> list[Notice]:
-    """One fact, or none: a validation is a question, and a status query that comes too late is asked again anyway."""
+    """One fact, or none: a validation is a question, and a query that got no answer in time is asked again anyway."""
     said = read_callback(wire.callback, request.body)
     try:
-        if said.body is not None:
-            return [_pushed(said.body.push)]
-        if said.result is not None:
-            return _answered(said.result, request.query)
-        if said.receipt is not None:
-            return [] if request.query == spec.VALIDATION else [_paid(said, said.receipt)]
+        if said.Body is not None:
+            push = said.Body.stk
+            return [Notice(outcome=wire.pushed(push, wire.paid(push)), provider_reference=push.CheckoutRequestID)]
+        if said.Result is not None:
+            return _answered(said.Result, request.query)
+        if said.TransID is not None:
+            return [] if request.query == spec.VALIDATION else [_paid(said, said.TransID)]
     except ValueError:
         raise CallbackUnreadable("an amount that is none") from None
     raise CallbackUnreadable("neither a push, nor a result, nor a payment")
 
 
 def ack(request: CallbackRequest) -> HttpResponse:
-    """Taken; and to a validation, that the payment may be made: what nobody ordered is shown as unmatched."""
+    """Taken; to a validation: go on, since what nobody ordered is shown to the merchant as unmatched."""
     validates = request.query == spec.VALIDATION
     body = {"ResultCode": "0", "ResultDesc": "Accepted"} if validates else {"ResultCode": 0, "ResultDesc": "Success"}
     return HttpResponse(status=200, headers={"content-type": "application/json"}, content=msgspec.json.encode(body))
-
-
-def _pushed(push: wire.Push) -> Notice:
-    success = wire.push_success(push)
-    return Notice(outcome=wire.pushed(push.code, push.words, success), provider_reference=push.checkout)
 
 
 def _answered(result: wire.Result, about: str) -> list[Notice]:
     name = wire.conversation(result)
     if about == spec.STATUS_LATE:
         return []
-    if about == spec.RESULT_LATE:  # not done in time; it may still be
+    if about == spec.RESULT_LATE:  # it may still be done
         return [Notice(outcome=Pending(), provider_reference=name)]
-    outcome = wire.status(result) if about == spec.STATUS_RESULT else wire.result(result)
+    outcome = wire.status(result) if about == spec.STATUS else wire.result(result)
     return [Notice(outcome=outcome, provider_reference=name, answer=True)]
 
 
 def _paid(said: wire.Callback, receipt: str) -> Notice:
-    """A payment to our AccountReference, as the payer typed it."""
-    account = (said.account or "").strip().upper()
-    outcome = wire.success(receipt, said.amount)
-    return Notice(outcome=outcome, reference=account, provider_reference=wire.receipt_of(receipt), event_id=receipt)
+    """A payment to our AccountReference, as the payer typed it, or to something else."""
+    account, outcome = (said.BillRefNumber or "").strip().upper(), wire.success(receipt, said.TransAmount)
+    return Notice(outcome=outcome, reference=account, provider_reference=outcome.provider_reference, event_id=receipt)

@@ -1,7 +1,7 @@
 """Daraja's tables: settings, paths, words and promises.
 
-Safaricom's portal is behind a login. What is here agrees between mpesakit 2.2.0, daraja-mcp and nkap (which noted what it
-observed in 2026); what only one of them says is not promised.
+Safaricom's portal is behind a login. What is here agrees between mpesakit 2.2.0, daraja-mcp and nkap (which noted what
+it observed in 2026); what only one of them says is not promised.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,11 @@ from providers.declines import DeclineCode
 
 
 class DarajaAccount(Struct, frozen=True, kw_only=True):
-    """A paybill or till of Safaricom Kenya.
+    """A paybill, or a till (`party_b`) and its store number, at Safaricom Kenya.
 
-    `shortcode` is the paybill, or a till's store number, whose till is `party_b`. Payouts, refunds, and proof of what was
-    paid from a handset unasked, need the API operator: `initiator_name`, `initiator_password`, and `certificate`
-    (Safaricom's for the environment, PEM). The account's check registers its callback URL for such payments: in production
-    Safaricom takes that once, and only its support can change it.
+    Payouts, refunds, and proof of what was paid from a handset unasked need the API operator: `initiator_name`,
+    `initiator_password`, and `certificate` (Safaricom's for the environment, PEM). The account's check registers its
+    callback URL for such payments: Safaricom takes that once in production, and only its support can change it.
     """
 
     environment: Literal["sandbox", "live"]
@@ -52,46 +51,40 @@ class DarajaAccount(Struct, frozen=True, kw_only=True):
 IDENTITY: Final = frozenset({"environment", "shortcode", "transaction_type", "party_b", "base_url"})
 CURRENCY: Final = "KES"
 LIMITS: Final = {CURRENCY: Limit(min=1_00, max=250_000_00)}  # the operator's policy, which changes
-REFERENCE: Final = ReferenceFormat(
-    alphabet="0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", length=12
-)  # AccountReference's most
-RECEIPTS: Final = (
-    r"[0-9A-Z]{8,20}"  # MpesaReceiptNumber = TransID = TransactionID; names of requests have "_", "/" or "-"
-)
+REFERENCE: Final = ReferenceFormat(alphabet="0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", length=12)  # an AccountReference
+RECEIPTS: Final = r"[0-9A-Z]{8,20}"  # MpesaReceiptNumber, TransID, TransactionID. Names of requests have _, / or -
 TEST_PHONE: Final = "254708374149"  # of the sandbox: nobody answers its prompts
 TIME_ZONE: Final = timezone(timedelta(hours=3), "Africa/Nairobi")  # no summer time
 DESCRIPTION_LENGTH: Final = 13
 REMARKS_LENGTH: Final = 100
 
-# Two pushes with one AccountReference are two prompts. A push is asked about by its CheckoutRequestID; "does not exist" is
-# no information, and without an answer there is no id to ask by: then only a callback can bring it.
+# Two pushes with one AccountReference are two prompts. A push is asked about by its CheckoutRequestID; "does not exist"
+# is no information, and where no answer came there is no id to ask by: then only a callback can bring it.
 PUSH_PROMISES: Final = Uncertainty(idempotency="none", lookup="authoritative")
-# v3: a repeated OriginatorConversationID is refused as a duplicate. For how long is not said.
+# A repeated OriginatorConversationID is refused as a duplicate (v3).
 PAYOUT_PROMISES: Final = Uncertainty(idempotency="reference", lookup="authoritative")
-# "Already reversed" (R000001) is an answer that was seen, not a promise.
+# "Already reversed" is an answer that was seen, not a promise.
 REFUND_PROMISES: Final = Uncertainty(idempotency="none", lookup="authoritative")
-# From half a minute on, with back-off; a query that keeps failing for more than ten minutes is for a person, never failed.
+# A query that keeps failing for more than ten minutes is for a person to look at, and never a failure.
 QUERIES: Final = QuerySchedule(delays_s=(30, 40, 60, 120), end_s=30 * 60)
 
 BASES: Final = {"sandbox": "https://sandbox.safaricom.co.ke", "live": "https://api.safaricom.co.ke"}
-LOGIN: Final = "/oauth/v1/generate"
-PUSH: Final = "/mpesa/stkpush/v1/processrequest"
-PUSH_QUERY: Final = "/mpesa/stkpushquery/v1/query"
-PAYOUT: Final = "/mpesa/b2c/v3/paymentrequest"
-REVERSAL: Final = "/mpesa/reversal/v1/request"
-STATUS: Final = "/mpesa/transactionstatus/v1/query"
-REGISTER: Final = "/mpesa/c2b/v1/registerurl"
-
-# TransactionType, and what B is: the paybill itself, or the till behind a store number.
+LOGIN_PATH: Final = "/oauth/v1/generate"
+PUSH_PATH: Final = "/mpesa/stkpush/v1/processrequest"
+PUSH_QUERY_PATH: Final = "/mpesa/stkpushquery/v1/query"
+PAYOUT_PATH: Final = "/mpesa/b2c/v3/paymentrequest"
+REVERSAL_PATH: Final = "/mpesa/reversal/v1/request"
+STATUS_PATH: Final = "/mpesa/transactionstatus/v1/query"
+REGISTER_PATH: Final = "/mpesa/c2b/v1/registerurl"
 TRANSACTION_TYPES: Final = {"paybill": "CustomerPayBillOnline", "till": "CustomerBuyGoodsOnline"}
 
-# What a callback is about, as the query string of the address that we give for it (a push is called back without one).
-RESULT, RESULT_LATE, STATUS_RESULT, STATUS_LATE = "result", "result-late", "status", "status-late"
+# What a callback is about: the query string of the address that we give for it (for a push, none).
+RESULT, RESULT_LATE, STATUS, STATUS_LATE = "result", "result-late", "status", "status-late"
 CONFIRMATION, VALIDATION = "confirmation", "validation"
 
-# ResultCode of a push, from its query and its callback alike. 0 is success.
-PUSH_PENDING: Final = frozenset({"4999"})
-PUSH_DECLINES: Final[Mapping[str, DeclineCode]] = {
+# ResultCode of a push, from query and callback alike. 0 is success.
+PUSH_PENDING: Final = "4999"
+PUSH: Final[Mapping[str, DeclineCode]] = {
     "1": DeclineCode.INSUFFICIENT_FUNDS,
     "17": DeclineCode.LIMIT_EXCEEDED,
     "26": DeclineCode.PROVIDER_UNAVAILABLE,  # busy; the payer was not debited
@@ -105,8 +98,8 @@ PUSH_DECLINES: Final[Mapping[str, DeclineCode]] = {
     "SFC_IC0003": DeclineCode.CONFIGURATION,
 }
 # ResultCode of a payout or reversal. 0 is success.
-RESULT_UNKNOWN: Final = frozenset({"15"})  # a duplicate: the earlier one landed, and must be asked about
-RESULT_DECLINES: Final[Mapping[str, DeclineCode]] = {
+RESULT_DUPLICATE: Final = "15"  # an earlier one landed, and must be asked about
+RESULTS: Final[Mapping[str, DeclineCode]] = {
     "1": DeclineCode.INSUFFICIENT_FUNDS,  # of the merchant's float
     "2": DeclineCode.AMOUNT_OUT_OF_RANGE,
     "3": DeclineCode.AMOUNT_OUT_OF_RANGE,
@@ -123,52 +116,42 @@ RESULT_DECLINES: Final[Mapping[str, DeclineCode]] = {
     "R000001": DeclineCode.DUPLICATE,  # reversed already
     "R000002": DeclineCode.INVALID_REQUEST,  # there is no such payment
 }
-COMPLETED: Final = "Completed"  # TransactionStatus of what happened; its other words are not documented
+COMPLETED: Final = "Completed"  # the only documented TransactionStatus
 
-# errorCode of a request that was refused before anything was done.
+# errorCode of what was refused before processing. The token's: log in again. Then spike arrest, and quota.
 TOKEN_ERRORS: Final = frozenset({"404.001.03", "400.003.01", "401.002.01"})
-THROTTLES: Final = TOKEN_ERRORS | {"500.003.02", "500.003.03"}  # and spike arrest, and quota
-ERRORS: Final[Mapping[str, DeclineCode]] = {
-    "400.002.02": DeclineCode.INVALID_REQUEST,
-    "400.002.05": DeclineCode.INVALID_REQUEST,
-    "404.001.01": DeclineCode.CONFIGURATION,
-    "404.001.04": DeclineCode.CONFIGURATION,
-    "405.001": DeclineCode.CONFIGURATION,
-}
-# errorCodes that mean several things, the message says which (in lower case, a part of it). Unlisted: nothing is known.
-BUSY: Final = "500.001.1001"
-DUPLICATE: Final = "500.002.1001"
-INTERNAL: Final = "500.003.1001"
-MESSAGES: Final[Mapping[tuple[str, str], DeclineCode]] = {
+THROTTLES: Final = (*sorted(TOKEN_ERRORS), "500.003.02", "500.003.03")
+# errorCode, and a part of its message in lower case where the code means several things: then all else is unknown.
+BUSY, DUPLICATE, INTERNAL = "500.001.1001", "500.002.1001", "500.003.1001"
+ERRORS: Final[Mapping[tuple[str, str], DeclineCode]] = {
+    ("400.002.02", ""): DeclineCode.INVALID_REQUEST,
+    ("400.002.05", ""): DeclineCode.INVALID_REQUEST,
+    ("404.001.01", ""): DeclineCode.CONFIGURATION,
+    ("404.001.04", ""): DeclineCode.CONFIGURATION,
+    ("405.001", ""): DeclineCode.CONFIGURATION,
     (BUSY, "wrong credentials"): DeclineCode.CONFIGURATION,
     (BUSY, "merchant does not exist"): DeclineCode.CONFIGURATION,
     (BUSY, "unable to lock subscriber"): DeclineCode.PROVIDER_UNAVAILABLE,
 }
-REGISTERED: Final = (INTERNAL, "already registered")
+REGISTERED: Final = "already registered"  # INTERNAL, of the callback URL
 
-STATUSES: Final[Mapping[str, type[Outcome]]] = {
-    "push 0": Succeeded,
-    **{f"push {code}": Pending for code in sorted(PUSH_PENDING)},
-    **{f"push {code}": Declined for code in PUSH_DECLINES},
-    "result 0": Succeeded,
-    **{f"result {code}": Ambiguous for code in sorted(RESULT_UNKNOWN)},
-    **{f"result {code}": Declined for code in RESULT_DECLINES},
-    f"status {COMPLETED}": Succeeded,
-    **dict.fromkeys(sorted(THROTTLES), Throttled),
-    **dict.fromkeys(ERRORS, Declined),
-    **{f"{code} {words}": Declined for code, words in MESSAGES},
-    **dict.fromkeys((BUSY, DUPLICATE, INTERNAL), Ambiguous),
-}
+# The same tables under names that differ.
 DECLINES: Final[Mapping[str, DeclineCode]] = {
-    **{f"push {code}": meaning for code, meaning in PUSH_DECLINES.items()},
-    **{f"result {code}": meaning for code, meaning in RESULT_DECLINES.items()},
-    **ERRORS,
-    **{f"{code} {words}": meaning for (code, words), meaning in MESSAGES.items()},
+    **{f"push {code}": meaning for code, meaning in PUSH.items()},
+    **{f"result {code}": meaning for code, meaning in RESULTS.items()},
+    **{f"{code} {words}".rstrip(): meaning for (code, words), meaning in ERRORS.items()},
+}
+STATUSES: Final[Mapping[str, type[Outcome]]] = {
+    **dict.fromkeys(("push 0", "result 0", f"status {COMPLETED}"), Succeeded),
+    **dict.fromkeys((f"push {PUSH_PENDING}", f"{BUSY} of a query"), Pending),
+    **dict.fromkeys((f"result {RESULT_DUPLICATE}", BUSY, DUPLICATE, INTERNAL), Ambiguous),
+    **dict.fromkeys(THROTTLES, Throttled),
+    **dict.fromkeys(DECLINES, Declined),
 }
 
 
 def base_url(settings: DarajaAccount, livemode: bool) -> str:
-    """Where the environment is. A test key never reaches the live one, nor a live key the sandbox."""
+    """Where the environment is. A test account never reaches the live one, nor a live account the sandbox."""
     if settings.base_url is not None:
         return settings.base_url
     if (settings.environment == "live") != livemode:
