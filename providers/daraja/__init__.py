@@ -30,7 +30,7 @@ SPEC: Final = ProviderSpec(
     check=operations.check,
     queries=spec.QUERIES,
     statuses=spec.STATUSES,
-    declines=spec.DECLINES,
+    declines={**spec.RESULTS, **spec.PUSH, **spec.ERRORS, **spec.MESSAGES},
     whole_units=frozenset({spec.CURRENCY}),
     trigger_phones=spec.TEST_PHONE,
 )

@@ -18,8 +18,8 @@ def parse(request: CallbackRequest) -> list[Notice]:
         if said.Body is not None:
             push = said.Body.stk
             return [Notice(outcome=wire.pushed(push, wire.paid(push)), provider_reference=push.CheckoutRequestID)]
-        if said.Result is not None:
-            return _answered(said.Result, request.query)
+        if said.late is not None:
+            return _answered(said.late, request.query)
         if said.TransID is not None:
             return [] if request.query == spec.VALIDATION else [_paid(said, said.TransID)]
     except ValueError:
@@ -36,11 +36,9 @@ def ack(request: CallbackRequest) -> HttpResponse:
 
 def _answered(result: wire.Result, about: str) -> list[Notice]:
     name = wire.conversation(result)
-    if about == spec.STATUS_LATE:
-        return []
-    if about == spec.RESULT_LATE:  # it may still be done
-        return [Notice(outcome=Pending(), provider_reference=name)]
-    outcome = wire.status(result) if about == spec.STATUS else wire.result(result)
+    if about.endswith(spec.LATE):  # it may still be done; a question is asked again anyway
+        return [] if about.startswith(spec.STATUS) else [Notice(outcome=Pending(), provider_reference=name)]
+    outcome = wire.status(result) if about == spec.STATUS else wire.result(result, about)
     return [Notice(outcome=outcome, provider_reference=name, answer=True)]
 
 

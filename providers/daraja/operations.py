@@ -100,7 +100,7 @@ def payout(operation: Operation, account: DarajaAccount) -> Flow:
         "Amount": _shillings(operation),
         "PartyA": account.shortcode,
         "PartyB": _msisdn(operation),
-        **_answered_at(operation, spec.RESULT, spec.RESULT_LATE),
+        **_answered_at(operation, spec.PAID_OUT),
         "Occassion": "",
     }
     return _acknowledged((yield post_json(spec.PAYOUT_PATH, body)))
@@ -120,7 +120,7 @@ def refund(operation: Operation, account: DarajaAccount) -> Flow:
         "Amount": _shillings(operation),
         "ReceiverParty": account.shortcode,
         "RecieverIdentifierType": "11",
-        **_answered_at(operation, spec.RESULT, spec.RESULT_LATE),
+        **_answered_at(operation, spec.REVERSED),
         "Occasion": "",
     }
     return _acknowledged((yield post_json(spec.REVERSAL_PATH, body)))
@@ -178,7 +178,7 @@ def _status_query(operation: Operation, named: dict[str, str], account: DarajaAc
         **named,
         "PartyA": account.shortcode,
         "IdentifierType": "2" if account.transaction_type == "till" else "4",
-        **_answered_at(operation, spec.STATUS, spec.STATUS_LATE),
+        **_answered_at(operation, spec.STATUS),
         "Occasion": "",
     }
     response = yield post_json(spec.STATUS_PATH, body)
@@ -236,12 +236,12 @@ def security_credential(certificate: str, password: str) -> str | None:
     return base64.b64encode(key.encrypt(password.encode(), PKCS1v15())).decode()
 
 
-def _answered_at(operation: Operation, result: str, late: str) -> dict[str, str]:
+def _answered_at(operation: Operation, about: str) -> dict[str, str]:
     """Where the answer is to come, and the news that there was none in time; and a remark."""
     return {
         "Remarks": (operation.description or operation.reference)[: spec.REMARKS_LENGTH],
-        "ResultURL": f"{operation.callback_url}?{result}",
-        "QueueTimeOutURL": f"{operation.callback_url}?{late}",
+        "ResultURL": f"{operation.callback_url}?{about}",
+        "QueueTimeOutURL": f"{operation.callback_url}?{about}{spec.LATE}",
     }
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.daraja import messages
+import providers.daraja.messages as messages
 from providers.daraja.behaviours import ANSWERED_S, BEHAVIOURS, FORGED, LATE, NORMAL, OWN, error
 from providers.daraja.messages import (
     Handset,
@@ -224,10 +224,13 @@ class DarajaSimulator(Simulator[Transaction]):
         return behaviour.reply or json(messages.accepted(opened), delay_s=behaviour.delay_s)
 
     def _schedule(self, one: Transaction) -> None:
+        """What is still to come. Results are told later, but what they tell happens at once; so does all unanswered."""
         behaviour, code = one.behaviour, self._code(one)
         if FORGED in behaviour.calls:
             self.later(ANSWERED_S, partial(self.call_back, one.url, [messages.forged(one)]), since=one.at)
-        if code is not None:
+        if code is not None and (one.kind in ("payouts", "refunds") or behaviour.reply is not None):
+            self._end(one, code)
+        elif code is not None:
             self.later(behaviour.after_s, partial(self._end, one, code), since=one.at)
         if behaviour.then is not None:
             self.later(behaviour.after_s + 2, partial(self._end, one, behaviour.then), since=one.at)
@@ -244,10 +247,11 @@ class DarajaSimulator(Simulator[Transaction]):
         if code == "0":
             self._move_money(one)
         self.keep(one.id, one)
+        late = one.kind in ("payouts", "refunds")
         if one.kind != "handset":
             urls = {OWN: one.url, LATE: one.late_url or one.url}
             for url in (urls[call] for call in one.behaviour.calls if call in urls):
-                self.call_back(url, [messages.result(one)])
+                self.later(ANSWERED_S if late else 0, partial(self.call_back, url, [messages.result(one)]))
         if code == "0" and one.kind in ("charges", "handset"):
             self._report(one)
 

@@ -13,7 +13,6 @@ from msgspec import Struct
 from providers.contract import (
     Ambiguous,
     ConfigurationMissing,
-    Declined,
     Limit,
     Outcome,
     Pending,
@@ -79,7 +78,8 @@ REGISTER_PATH: Final = "/mpesa/c2b/v1/registerurl"
 TRANSACTION_TYPES: Final = {"paybill": "CustomerPayBillOnline", "till": "CustomerBuyGoodsOnline"}
 
 # What a callback is about: the query string of the address that we give for it (for a push, none).
-RESULT, RESULT_LATE, STATUS, STATUS_LATE = "result", "result-late", "status", "status-late"
+PAID_OUT, REVERSED, STATUS = "payout", "reversal", "status"
+LATE = "-late"  # after one of them: there was no result in time
 CONFIRMATION, VALIDATION = "confirmation", "validation"
 
 # ResultCode of a push, from query and callback alike. 0 is success.
@@ -116,37 +116,33 @@ RESULTS: Final[Mapping[str, DeclineCode]] = {
     "R000001": DeclineCode.DUPLICATE,  # reversed already
     "R000002": DeclineCode.INVALID_REQUEST,  # there is no such payment
 }
+RESULT_UNSURE: Final = ("21", REVERSED)  # seen with words of success
 COMPLETED: Final = "Completed"  # the only documented TransactionStatus
 
 # errorCode of what was refused before processing. The token's: log in again. Then spike arrest, and quota.
 TOKEN_ERRORS: Final = frozenset({"404.001.03", "400.003.01", "401.002.01"})
 THROTTLES: Final = (*sorted(TOKEN_ERRORS), "500.003.02", "500.003.03")
-# errorCode, and a part of its message in lower case where the code means several things: then all else is unknown.
+ERRORS: Final[Mapping[str, DeclineCode]] = {
+    "400.002.02": DeclineCode.INVALID_REQUEST,
+    "400.002.05": DeclineCode.INVALID_REQUEST,
+    "404.001.01": DeclineCode.CONFIGURATION,
+    "404.001.04": DeclineCode.CONFIGURATION,
+    "405.001": DeclineCode.CONFIGURATION,
+}
+# errorCodes that mean several things. Of BUSY, some messages (a part, in lower case) are refusals; all else is unknown.
 BUSY, DUPLICATE, INTERNAL = "500.001.1001", "500.002.1001", "500.003.1001"
-ERRORS: Final[Mapping[tuple[str, str], DeclineCode]] = {
-    ("400.002.02", ""): DeclineCode.INVALID_REQUEST,
-    ("400.002.05", ""): DeclineCode.INVALID_REQUEST,
-    ("404.001.01", ""): DeclineCode.CONFIGURATION,
-    ("404.001.04", ""): DeclineCode.CONFIGURATION,
-    ("405.001", ""): DeclineCode.CONFIGURATION,
-    (BUSY, "wrong credentials"): DeclineCode.CONFIGURATION,
-    (BUSY, "merchant does not exist"): DeclineCode.CONFIGURATION,
-    (BUSY, "unable to lock subscriber"): DeclineCode.PROVIDER_UNAVAILABLE,
+MESSAGES: Final[Mapping[str, DeclineCode]] = {
+    "wrong credentials": DeclineCode.CONFIGURATION,
+    "merchant does not exist": DeclineCode.CONFIGURATION,
+    "unable to lock subscriber": DeclineCode.PROVIDER_UNAVAILABLE,
 }
-REGISTERED: Final = "already registered"  # INTERNAL, of the callback URL
+REGISTERED: Final = "already registered"  # a message of INTERNAL, where the callback URL is
 
-# The same tables under names that differ.
-DECLINES: Final[Mapping[str, DeclineCode]] = {
-    **{f"push {code}": meaning for code, meaning in PUSH.items()},
-    **{f"result {code}": meaning for code, meaning in RESULTS.items()},
-    **{f"{code} {words}".rstrip(): meaning for (code, words), meaning in ERRORS.items()},
-}
 STATUSES: Final[Mapping[str, type[Outcome]]] = {
-    **dict.fromkeys(("push 0", "result 0", f"status {COMPLETED}"), Succeeded),
-    **dict.fromkeys((f"push {PUSH_PENDING}", f"{BUSY} of a query"), Pending),
-    **dict.fromkeys((f"result {RESULT_DUPLICATE}", BUSY, DUPLICATE, INTERNAL), Ambiguous),
+    **dict.fromkeys(("0", COMPLETED), Succeeded),
+    PUSH_PENDING: Pending,
+    **dict.fromkeys((RESULT_DUPLICATE, BUSY, DUPLICATE, INTERNAL), Ambiguous),
     **dict.fromkeys(THROTTLES, Throttled),
-    **dict.fromkeys(DECLINES, Declined),
 }
 
 

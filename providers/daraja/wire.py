@@ -66,7 +66,7 @@ class Callback(Struct, frozen=True):
     """Any callback: of a push, of a result, or of a payment from a handset (its validation looks the same)."""
 
     Body: PushBody | None = None
-    Result: Result | None = None
+    late: Result | None = field(default=None, name="Result")
     TransID: str | None = None
     TransAmount: str | int | float | None = None
     BillRefNumber: str | None = None
@@ -89,10 +89,13 @@ def refusal(said: Answer, status: int) -> Outcome | None:
     """What an answer means that is not the acceptance ("0") of our request; None for that."""
     if said.code in spec.THROTTLES:
         return Throttled(provider_code=said.code)
-    errors = (error for error in spec.ERRORS if error[0] == said.code and error[1] in (said.message or "").lower())
-    if error := next(errors, None):
-        return Declined(code=spec.ERRORS[error], provider_code=said.code, provider_message=said.message)
-    if said.code is not None or said.ResponseCode is None:
+    words = (said.message or "").lower() if said.code == spec.BUSY else ""
+    meaning = spec.ERRORS.get(said.code or "") or next(
+        (spec.MESSAGES[one] for one in spec.MESSAGES if one in words), None
+    )
+    if meaning is not None:
+        return Declined(code=meaning, provider_code=said.code, provider_message=said.message)
+    if said.code is not None or not str(said.ResponseCode).isdigit():
         return Ambiguous(detail=said.code or f"HTTP {status}")
     if (code := str(said.ResponseCode)) != "0":
         return Declined(code=DeclineCode.DECLINED, provider_code=code, provider_message=said.ResponseDescription)
@@ -120,14 +123,14 @@ def paid(said: Push) -> Succeeded:
     return success(stated.get("MpesaReceiptNumber"), stated.get("Amount"))
 
 
-def result(said: Result) -> Outcome:
+def result(said: Result, about: str) -> Outcome:
     """What became of a payout or reversal."""
     code, stated = str(said.ResultCode), members(said.ResultParameters, "ResultParameter", "Key")
     if code == "0":
         return success(said.TransactionID, stated.get("TransactionAmount", stated.get("Amount")))
     if code == spec.RESULT_DUPLICATE:
         return Ambiguous(detail=code)
-    if code not in spec.RESULTS or (code == "21" and stated):  # 21 was seen with what looks like a completed reversal
+    if code not in spec.RESULTS or (code, about) == spec.RESULT_UNSURE:
         return Pending(provider_code=code)
     return Declined(code=spec.RESULTS[code], provider_code=code, provider_message=said.ResultDesc)
 
