@@ -3,6 +3,7 @@
 Each finds the cell in the tables of `gateway.payments.states` and does what it says.
 """
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from gateway.payments.model import (
     Status,
 )
 from gateway.payments.states import OPERATION_TABLE, PAYMENT_TABLE, REFUSE, STALE, OperationFact, PaymentFact
-from providers.contract import NextAction
+from providers.contract import NextAction, ProviderSpec
 
 
 def move(root: Root, operation: Operation, fact: OperationFact, now: datetime) -> str:
@@ -117,9 +118,19 @@ def own_reference(root: Root, operation: Operation, reference: str | None, now: 
     if owner is None:
         root.owners[reference] = operation.id
         root.references.append((reference, operation.id))
-    if operation.provider_reference is None:
+    if _is_better(root.spec, operation.provider_reference, reference):
         root.touch(operation, now).provider_reference = reference
         if operation.verb in TAKES_MONEY:
             root.payment.provider_reference = reference
             root.payment_touched = True
     return True
+
+
+def names_money(spec: ProviderSpec, reference: str | None) -> bool:
+    """Whether a provider's name is one of money, not only of a request: most providers know no difference."""
+    return spec.receipts is None or (reference is not None and re.fullmatch(spec.receipts, reference) is not None)
+
+
+def _is_better(spec: ProviderSpec, known: str | None, reference: str) -> bool:
+    """The first name is kept, until a receipt takes the place of a request's name."""
+    return known is None or (names_money(spec, reference) and not names_money(spec, known))

@@ -10,7 +10,16 @@ from typing import Any, Final
 
 from gateway.payments import decisions, queries
 from gateway.payments.model import OPEN, Evidence, Operation, ReviewReason, Root, State, Status, failure
-from gateway.payments.moves import advance, close, end_review, move, own_reference, require_action, review
+from gateway.payments.moves import (
+    advance,
+    close,
+    end_review,
+    move,
+    names_money,
+    own_reference,
+    require_action,
+    review,
+)
 from gateway.payments.states import REFUSE, OperationFact, PaymentFact
 from providers.contract import (
     Absent,
@@ -18,6 +27,7 @@ from providers.contract import (
     Ambiguous,
     Authorized,
     Declined,
+    Deferred,
     NotSent,
     Outcome,
     Pending,
@@ -31,7 +41,8 @@ from providers.declines import DeclineCode
 
 def state(root: Root, operation: Operation, outcome: Outcome, source: str, now: datetime) -> None:
     """Apply what `source` says about the operation."""
-    operation.evidence = Evidence(source=source, outcome=outcome, at=now)
+    if not (isinstance(outcome, Pending) and operation.awaited):  # nothing new, and the awaited name is still needed
+        operation.evidence = Evidence(source=source, outcome=outcome, at=now)
     root.touch(operation, now)
     _SAY[type(outcome)](root, operation, outcome, now)
 
@@ -104,7 +115,7 @@ def _throttled(root: Root, operation: Operation, outcome: Throttled, now: dateti
     send_again(root, operation, now, limit=decisions.THROTTLES_MAX, delay_s=outcome.retry_after_s)
 
 
-def _unknown(root: Root, operation: Operation, outcome: Unknown | Ambiguous | Absent, now: datetime) -> None:
+def _unknown(root: Root, operation: Operation, outcome: Unknown | Ambiguous | Absent | Deferred, now: datetime) -> None:
     """Also where absence is stated otherwise than in answer to a query: it proves nothing, and is asked about."""
     move(root, operation, OperationFact.UNKNOWN, now)
     queries.schedule(root, operation, now)
@@ -122,6 +133,7 @@ _SAY: Final[dict[type, Callable[[Root, Operation, Any, datetime], None]]] = {
     Unknown: _unknown,
     Ambiguous: _unknown,
     Absent: _unknown,
+    Deferred: _unknown,
 }
 
 
@@ -171,4 +183,5 @@ def _is_second(root: Root, operation: Operation, reference: str | None) -> bool:
     """Two different provider references of one operation that both succeeded: the payer paid twice."""
     succeeded = operation.state in (State.SUCCEEDED, State.LATE_SUCCEEDED)
     known = operation.provider_reference in (None, reference) or root.owners.get(reference or "") == operation.id
-    return succeeded and reference is not None and not known
+    both = names_money(root.spec, operation.provider_reference) and names_money(root.spec, reference)
+    return succeeded and reference is not None and both and not known

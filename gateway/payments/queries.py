@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.payments import decisions
-from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Operation, ReviewReason, Root, State
-from gateway.payments.moves import review
-from providers.contract import Verb
+from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Evidence, Operation, ReviewReason, Root, State
+from gateway.payments.moves import names_money, review
+from providers.contract import Outcome, Verb
 
 PUBLISH_GRACE: Final = timedelta(seconds=10)  # the sweeper publishes what the fast path did not
 SETTLED_INTERVAL_S: Final = 60.0  # doubts about what is settled may come in any number: one question a minute
@@ -34,10 +34,13 @@ def schedule(root: Root, operation: Operation, now: datetime) -> None:
         operation.next_query_at = now + timedelta(seconds=wait)
 
 
-def ask(root: Root, operation: Operation, now: datetime) -> None:
+def ask(
+    root: Root, operation: Operation, now: datetime, *, told: str | None = None, claim: Outcome | None = None
+) -> None:
     """Prepare a query about the operation, unless it was never sent, one is live, or it was asked a moment ago.
 
-    At the declared end of the schedule nobody is asked any more: what is still open goes to review.
+    At the declared end of the schedule nobody is asked any more: what is still open goes to review. `told` and `claim`
+    are the name and the outcome that an unsigned callback gave for it.
     """
     never_sent = operation.state is State.PREPARED or operation.sent_at is None
     if never_sent or Verb.QUERY not in root.spec.verbs or root.live_query(operation.id) is not None:
@@ -52,11 +55,14 @@ def ask(root: Root, operation: Operation, now: datetime) -> None:
     operation.queries += 1
     operation.asked_at = now
     operation.next_query_at = None
-    return _prepare(root, operation, now)
+    query = _prepare(root, operation, now)
+    query.provider_reference = told
+    query.evidence = None if claim is None else Evidence(source="callback", outcome=claim, at=now)
+    return None
 
 
 def _interval(root: Root, operation: Operation) -> timedelta:
-    settled = operation.state in SETTLED
+    settled = operation.state in SETTLED and names_money(root.spec, operation.provider_reference)
     return timedelta(seconds=(SETTLED_INTERVAL_S if settled else root.spec.queries.min_interval_s) * root.pace)
 
 
@@ -65,7 +71,7 @@ def _spread(operation: Operation) -> float:
     return (operation.id.int >> 8 & 0xFFFF) / 0xFFFF
 
 
-def _prepare(root: Root, target: Operation, now: datetime) -> None:
+def _prepare(root: Root, target: Operation, now: datetime) -> Operation:
     query = Operation(
         lp=target.lp,
         id=root.new_id(now),
@@ -86,6 +92,7 @@ def _prepare(root: Root, target: Operation, now: datetime) -> None:
     )
     root.operations[query.id] = query
     root.created.append(query)
+    return query
 
 
 def _held(root: Root) -> bool:

@@ -85,9 +85,11 @@ _CREATED_COLUMNS: Final = {
     "amount": "bigint",
     "currency": "text",
     "reference": "text",
+    "provider_reference": "text",
     "target_id": "uuid",
     "secret_input": "bytea",
     "next_publish_at": "timestamptz",
+    "evidence": "jsonb",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
 }
