@@ -71,7 +71,7 @@ RECEIPT: Final = "SDQ5XK3J7T"
 CONVERSATION: Final = "AG_20260401_2010b4dd4e3ff4f5c1d2"
 
 
-def kenyan(verb: Verb = Verb.CHARGE, *, digits: str = "08000", **fields: Any) -> Operation:
+def kenyan(verb: Verb = Verb.CHARGE, *, digits: str = "00000", **fields: Any) -> Operation:
     """150 KES from or to a wallet that behaves as the last digits of its number say."""
     method = MobileMoney(phone=f"+2547083{digits}")
     return operation(REFERENCE, verb, **{"currency": "KES", "country": "KE", "method": method, **fields})
@@ -270,7 +270,7 @@ METADATA: Final[list[dict[str, Any]]] = [
     {"Name": "MpesaReceiptNumber", "Value": RECEIPT},
     {"Name": "Balance"},
     {"Name": "TransactionDate", "Value": 20260401005959},
-    {"Name": "PhoneNumber", "Value": 254708308000},
+    {"Name": "PhoneNumber", "Value": 254708300000},
 ]
 
 
@@ -427,32 +427,32 @@ CASES: Final = Cases(
     login=(answer({"access_token": "SGWcJPtNtYNPGm6uSYR9yPYrAI3Bm", "expires_in": "3599"}),),
     refused_logins=((answer(b"", 400),), (answer(error("400.008.01", "Invalid Authentication passed"), 400),)),
     scenarios=(
-        play("it is paid", "08000", Pending, Succeeded),
-        play("not enough money", "08002", Pending, Declined),
-        play("the payer cancels", "08003", Pending, Declined),
-        play("the payer never answers", "08004", Pending, Pending, callbacks=0),
+        play("it is paid", "00000", Pending, Succeeded),
+        play("not enough money", "00002", Pending, Declined),
+        play("the payer cancels", "00003", Pending, Declined),
+        play("the payer never answers", "00004", Pending, Pending, callbacks=0),
         play(
             "paid, and no answer: there is no name to ask by",
-            "08005",
+            "00005",
             Unknown,
             Ambiguous,
             moved=1,
             callbacks=0,
             deadline_s=0.3,
         ),
-        play("paid, and an HTTP 500", "08006", Ambiguous, Ambiguous, moved=1, callbacks=0),
-        play("not paid, and an HTTP 503", "08007", Ambiguous, Ambiguous, callbacks=0),
-        play("paid, and a reset", "08008", Unknown, Ambiguous, moved=1, callbacks=0),
-        play("paid without a callback", "08013", Pending, Succeeded, callbacks=0),
-        play("duplicate callbacks", "08012", Pending, Succeeded, callbacks=3),
-        play("a forged callback", "08016", Pending, Succeeded, callbacks=0),
-        play("a wrong PIN", "08017", Pending, Declined),
-        play("the line is busy", "08018", Declined, Ambiguous, callbacks=0),
+        play("paid, and an HTTP 500", "00006", Ambiguous, Ambiguous, moved=1, callbacks=0),
+        play("not paid, and an HTTP 503", "00007", Ambiguous, Ambiguous, callbacks=0),
+        play("paid, and a reset", "00008", Unknown, Ambiguous, moved=1, callbacks=0),
+        play("paid without a callback", "00013", Pending, Succeeded, callbacks=0),
+        play("duplicate callbacks", "00012", Pending, Succeeded, callbacks=3),
+        play("a forged callback", "00016", Pending, Succeeded, callbacks=0),
+        play("a wrong PIN", "00017", Pending, Declined),
+        play("the line is busy", "00018", Declined, Ambiguous, callbacks=0),
         play("nobody answers the test phone", "74149", Pending, Declined),
-        pay_out("paid out", "08000", Pending),
-        pay_out("not enough float", "08002", Pending, moved=0),
-        pay_out("paid out, and no answer", "08005", Unknown, deadline_s=0.3),
-        pay_out("paid out, and an HTTP 500", "08006", Ambiguous),
+        pay_out("paid out", "00000", Pending),
+        pay_out("not enough float", "00002", Pending, moved=0),
+        pay_out("paid out, and no answer", "00005", Unknown, deadline_s=0.3),
+        pay_out("paid out, and an HTTP 500", "00006", Ambiguous),
     ),
     secrets={ACCOUNT.shortcode: ACCOUNT.passkey},
     unreadable=(
