@@ -455,6 +455,8 @@ CASES: Final = Cases(
         pay_out("paid out, and an HTTP 500", "00006", Ambiguous),
     ),
     secrets={ACCOUNT.shortcode: ACCOUNT.passkey},
+    longer="seven requests (login, push and its query, payout, reversal, status, registration), three kinds of "
+    "callbacks, and two sets of result codes that mean different things",
     unreadable=(
         b'{"Body": {}}',
         b'{"Result": {"ResultCode": 0}}',
