@@ -77,9 +77,7 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
         waiting = next((n for n, result in zip(notices, results, strict=True) if _may_wait(n, result)), None)
         if waiting is not None and self.clock.now() < callback.received_at + PARKED_FOR:
             return await self._park(callback, waiting, key)
-        result = next(
-            (each for each in ("applied", "asked") if each in results), "unmatched" if results else "ignored"
-        )
+        result = next((each for each in ("applied", "asked") if each in results), "unmatched" if results else "ignored")
         return await self._finish(callback, result, key)
 
     async def _find(self, callback: StoredCallback, notice: Notice) -> Operation | None:

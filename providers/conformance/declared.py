@@ -24,8 +24,8 @@ _IMPURE_NAMES: Final = {"now", "utcnow", "today", "uuid1", "uuid4"}
 
 
 def the_folder_is_whole_and_small(of: Subject) -> Iterator[Check]:
-    """One folder, named like the provider, with an adapter of at most 300 lines of code (or a reason why it has more), a
-    simulator and cases."""
+    """One folder, named like the provider, with an adapter of at most 300 lines of code (or a reason why it has
+    more), a simulator and cases."""
     yield Check("the name", lambda: require(of.folder.name == of.name, "SPEC.name is not the folder's name"))
     for file in (*ADAPTER, *BESIDE):
         yield Check(file, partial(_exists, of, file))

@@ -84,9 +84,7 @@ def callbacks(spec: ProviderSpec) -> str:
         return "none"
     if spec.callback.verify:
         return "signed: they are proof"
-    return (
-        "unsigned: they only make us ask; but a late answer that quotes what only we were told is proof"
-    )
+    return "unsigned: they only make us ask; but a late answer that quotes what only we were told is proof"
 
 
 def schedule(queries: QuerySchedule) -> str:
