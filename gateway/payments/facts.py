@@ -64,7 +64,7 @@ class Expire(Struct, frozen=True, kw_only=True):
 class Resolution(Struct, frozen=True, kw_only=True):
     """How a person ends a review."""
 
-    action: Literal["mark_succeeded", "mark_failed"]
+    action: Literal["mark_succeeded", "mark_failed", "refund"]
     reason: str
 
 

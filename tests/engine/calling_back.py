@@ -77,7 +77,7 @@ async def take_its_name(tell: Teller, provider: str) -> str:
 def charge_said(reference: str, status: str, *, event: str | None = None, **charge: Any) -> bytes:
     """The body of a sandbox callback."""
     said = {"id": f"ch_{reference}", "reference": reference, "status": status, "amount": 15000, "currency": "LSL"}
-    return msgspec.json.encode({"id": event or f"evt_{uuid.uuid4().hex}", "charge": {**said, **charge}})
+    return msgspec.json.encode({"id": event or f"evt_{uuid.uuid4().hex}", "transaction": {**said, **charge}})
 
 
 def signed(body: bytes, account: SandboxAccount = SANDBOX, *, at: datetime | None = None) -> dict[str, str]:
