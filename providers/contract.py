@@ -15,6 +15,7 @@ Outcomes::
     ├─ Reversed      it had succeeded, and was taken back at the provider
     ├─ Throttled     refused before processing, documented as such
     ├─ Absent        a query found nothing
+    ├─ Deferred      a query's answer comes later, by callback
     └─ Ambiguous     an answer we cannot read: treated as Unknown
 """
 
@@ -81,7 +82,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     `id` ("op_…") is stable over re-sends: it is the idempotency key where the provider takes one. `reference` is our
     name for it at the provider, in the provider's own alphabet and length (`ProviderSpec.reference`).
     `target` is the operation that confirm, capture, void, refund and query refer to. A payout's `method` is where the
-    money goes and `payee` who gets it, as far as the merchant tells; a refund's `description` is its reason.
+    money goes and `payee` who gets it, as far as the merchant tells; a refund's `description` is its reason. A query
+    that an unsigned callback provoked knows what that called the target (`provider_reference`) and said (`claim`):
+    something to ask about, and proof of nothing.
     """
 
     id: str
@@ -100,6 +103,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     provider_reference: str | None = None
     target: "Operation | None" = None
     otp: Secret | None = None
+    claim: "Outcome | None" = None
 
 
 def asked(operation: Operation) -> Operation:
@@ -195,6 +199,12 @@ class Absent(Struct, frozen=True, kw_only=True, tag="absent"):
     """A query's answer: the provider knows nothing of the target. What it proves depends on `Uncertainty`."""
 
 
+class Deferred(Struct, frozen=True, kw_only=True, tag="deferred"):
+    """A query was taken; its answer will come to its own callback URL, as a `Notice.answer` of this name."""
+
+    provider_reference: str
+
+
 class Ambiguous(Struct, frozen=True, kw_only=True, tag="ambiguous"):
     """An answer from which nothing can be concluded (an HTML page, an HTTP 500): the engine treats it as Unknown."""
 
@@ -222,6 +232,7 @@ Outcome: TypeAlias = (
     | Reversed
     | Throttled
     | Absent
+    | Deferred
     | Ambiguous
     | NotSent
     | Unknown
@@ -293,12 +304,16 @@ class Notice(Struct, frozen=True, kw_only=True):
     """One fact a callback states about one operation, found by `reference` (ours) or `provider_reference`.
 
     `event_id` is the provider's own id of the notice, where it has one: duplicates are counted by it.
+    `answer`: it is the late answer to a request of ours, and quotes as `provider_reference` a name that nobody can
+    guess and that the provider told nobody but us, in its acknowledgement of that very request. Where it is that name,
+    an unsigned notice is proof too.
     """
 
     outcome: Outcome
     reference: str | None = None
     provider_reference: str | None = None
     event_id: str | None = None
+    answer: bool = False
 
 
 class SignatureInvalid(Exception):
@@ -393,9 +408,11 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     `settings` is the Struct of an account's credentials: it becomes the API's schema; `identity` names those of its
     members that say whose money it is and never change (merchant code, market, address); `base_url` tells where to
     send, given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`:
-    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `statuses` and
-    `declines` are the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll
-    and a callback cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
+    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `receipts`:
+    where a request has one name and the money that it moves another, a regular expression of the latter: a receipt
+    replaces the request's name, and only two receipts are two movements of money. `statuses` and `declines` are
+    the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll and a callback
+    cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
     URL: Succeeded and Absent mean that the credentials work, Declined that they are refused, anything else that nothing
     is known; None: logging in is the check.
     """
@@ -419,6 +436,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     statuses: Mapping[str, type[Outcome]] = {}
     declines: Mapping[str, DeclineCode] = {}
     whole_units: frozenset[str] = frozenset()
+    receipts: str | None = None
     trigger_phones: str | None = None  # a regular expression: test accounts take these numbers as they are
     slots: int = 64  # calls in flight per account and process
     ca_bundle: Callable[[Any], str | None] = lambda settings: None  # PEM text of a private CA, from the settings

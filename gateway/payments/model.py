@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway import ids
-from providers.contract import Method, NextAction, Outcome, ProviderSpec, Verb
+from providers.contract import Deferred, Method, NextAction, Outcome, Pending, ProviderSpec, Verb
 from providers.declines import DECLINES, DeclineCode
 
 
@@ -249,6 +249,13 @@ class Operation(Struct, kw_only=True):
     queries: int = 0
     asked_at: datetime | None = None
     evidence: Evidence | None = None
+
+    @property
+    def awaited(self) -> str | None:
+        """The name of the answer that is still to come by callback: told to us alone, in the answer that we got."""
+        said = None if self.evidence is None or self.evidence.source == "callback" else self.evidence.outcome
+        waits = Deferred if self.verb is Verb.QUERY else Pending
+        return said.provider_reference if isinstance(said, waits) else None
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 Each finds the cell in the tables of `gateway.payments.states` and does what it says.
 """
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +30,7 @@ from gateway.payments.states import (
     PaymentFact,
     RefundFact,
 )
-from providers.contract import NextAction, Verb
+from providers.contract import NextAction, ProviderSpec, Verb
 
 
 def move(root: Root, operation: Operation, fact: OperationFact, now: datetime) -> str:
@@ -176,7 +177,7 @@ def own_reference(root: Root, operation: Operation, reference: str | None, now: 
     if owner is None:
         root.owners[reference] = operation.id
         root.references.append((reference, operation.id))
-    if operation.provider_reference is None:
+    if _is_better(root.spec, operation.provider_reference, reference):
         root.touch(operation, now).provider_reference = reference
         if operation.verb in LEADING and operation.target_id is None:
             root.payment.provider_reference = reference
@@ -185,3 +186,13 @@ def own_reference(root: Root, operation: Operation, reference: str | None, now: 
             root.refunds[operation.id].provider_reference = reference
             root.refunds_touched.add(operation.id)
     return True
+
+
+def names_money(spec: ProviderSpec, reference: str | None) -> bool:
+    """Whether a provider's name is one of money, not only of a request: most providers know no difference."""
+    return spec.receipts is None or (reference is not None and re.fullmatch(spec.receipts, reference) is not None)
+
+
+def _is_better(spec: ProviderSpec, known: str | None, reference: str) -> bool:
+    """The first name is kept, until a receipt takes the place of a request's name."""
+    return known is None or (names_money(spec, reference) and not names_money(spec, known))

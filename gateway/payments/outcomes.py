@@ -13,7 +13,16 @@ from typing import Any, Final
 from gateway.payments import decisions, queries, refunds
 from gateway.payments.effects import EFFECTS, settle
 from gateway.payments.model import DONE, LEADING, Evidence, Operation, ReviewReason, Root, State, failure
-from gateway.payments.moves import advance, close, end_review, move, own_reference, require_action, review
+from gateway.payments.moves import (
+    advance,
+    close,
+    end_review,
+    move,
+    names_money,
+    own_reference,
+    require_action,
+    review,
+)
 from gateway.payments.preparing import prepare
 from gateway.payments.states import REFUSE, OperationFact, PaymentFact
 from providers.contract import (
@@ -22,6 +31,7 @@ from providers.contract import (
     Ambiguous,
     Authorized,
     Declined,
+    Deferred,
     NotSent,
     Outcome,
     Pending,
@@ -38,7 +48,8 @@ AUTHORIZABLE: Final = LEADING - {Verb.PAYOUT}  # what a payer may authorize, or 
 
 def state(root: Root, operation: Operation, outcome: Outcome, source: str, now: datetime) -> None:
     """Apply what `source` says about the operation."""
-    operation.evidence = Evidence(source=source, outcome=outcome, at=now)
+    if not (isinstance(outcome, Pending) and operation.awaited):  # nothing new, and the awaited name is still needed
+        operation.evidence = Evidence(source=source, outcome=outcome, at=now)
     root.touch(operation, now)
     _SAY[type(outcome)](root, operation, outcome, now)
 
@@ -126,7 +137,7 @@ def _throttled(root: Root, operation: Operation, outcome: Throttled, now: dateti
     send_again(root, operation, now, limit=decisions.THROTTLES_MAX, delay_s=outcome.retry_after_s)
 
 
-def _unknown(root: Root, operation: Operation, outcome: Unknown | Ambiguous | Absent, now: datetime) -> None:
+def _unknown(root: Root, operation: Operation, outcome: Unknown | Ambiguous | Absent | Deferred, now: datetime) -> None:
     """Also where absence is stated otherwise than in answer to a query: it proves nothing, and is asked about."""
     move(root, operation, OperationFact.UNKNOWN, now)
     queries.schedule(root, operation, now)
@@ -144,6 +155,7 @@ _SAY: Final[dict[type, Callable[[Root, Operation, Any, datetime], None]]] = {
     Unknown: _unknown,
     Ambiguous: _unknown,
     Absent: _unknown,
+    Deferred: _unknown,
 }
 
 
@@ -190,9 +202,10 @@ def _hold(root: Root, operation: Operation, reason: ReviewReason, now: datetime)
 
 
 def _is_second(root: Root, operation: Operation, reference: str) -> bool:
-    """Two different provider references of one operation that both succeeded: the provider did it twice."""
+    """Two different names of money of one operation that succeeded: the provider did it twice."""
     known = operation.provider_reference in (None, reference) or reference in root.owners
-    return operation.state in DONE and not known
+    both = names_money(root.spec, operation.provider_reference) and names_money(root.spec, reference)
+    return operation.state in DONE and both and not known
 
 
 def _is_known_second(root: Root, operation: Operation, reference: str | None) -> bool:

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.payments import decisions
-from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Operation, ReviewReason, Root, State
-from gateway.payments.moves import review
+from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Evidence, Operation, ReviewReason, Root, State
+from gateway.payments.moves import names_money, review
 from gateway.payments.preparing import prepare
-from providers.contract import Verb
+from providers.contract import Outcome, Verb
 
 SETTLED_INTERVAL_S: Final = 60.0  # doubts about what is settled may come in any number: one question a minute
 SCHEDULED: Final = frozenset({State.UNKNOWN, State.PENDING, State.ACTION_REQUIRED, State.LAPSED})
@@ -34,10 +34,13 @@ def schedule(root: Root, operation: Operation, now: datetime) -> None:
         operation.next_query_at = now + timedelta(seconds=wait)
 
 
-def ask(root: Root, operation: Operation, now: datetime) -> None:
+def ask(
+    root: Root, operation: Operation, now: datetime, *, told: str | None = None, claim: Outcome | None = None
+) -> None:
     """Prepare a query about the operation, unless it was never sent, one is live, or it was asked a moment ago.
 
-    At the declared end of the schedule nobody is asked any more: what is still open goes to review.
+    At the declared end of the schedule nobody is asked any more: what is still open goes to review. `told` and `claim`
+    are the name and the outcome that an unsigned callback gave for it.
     """
     never_sent = operation.state is State.PREPARED or operation.sent_at is None
     if never_sent or Verb.QUERY not in root.spec.verbs or root.live_query(operation.id) is not None:
@@ -52,12 +55,14 @@ def ask(root: Root, operation: Operation, now: datetime) -> None:
     operation.queries += 1
     operation.asked_at = now
     operation.next_query_at = None
-    prepare(root, Verb.QUERY, operation, operation.amount, now)
+    query = prepare(root, Verb.QUERY, operation, operation.amount, now)
+    query.provider_reference = told
+    query.evidence = None if claim is None else Evidence(source="callback", outcome=claim, at=now)
     return None
 
 
 def _interval(root: Root, operation: Operation) -> timedelta:
-    settled = operation.state in SETTLED
+    settled = operation.state in SETTLED and names_money(root.spec, operation.provider_reference)
     return timedelta(seconds=(SETTLED_INTERVAL_S if settled else root.spec.queries.min_interval_s) * root.pace)
 
 

@@ -19,6 +19,7 @@ from providers.contract import (
     ActionRequired,
     Ambiguous,
     Declined,
+    Deferred,
     NotSent,
     Otp,
     Outcome,
@@ -115,6 +116,8 @@ def _proof(root: Root, fact: Proof, now: datetime) -> None:
     if isinstance(fact.outcome, UNANSWERED):  # words of the transport: from elsewhere they permit no second send
         root.stale.append(f"{type(fact.outcome).__name__} from a {fact.source}")
         return queries.ask(root, operation, now)
+    if operation.verb is Verb.QUERY:
+        return _answered_late(root, operation, fact.outcome, now)
     return state(root, operation, fact.outcome, fact.source, now)
 
 
@@ -136,7 +139,7 @@ def _ask(root: Root, fact: Ask, now: datetime) -> None:
     reference = fact.provider_reference
     if reference and operation.provider_reference is None and reference not in root.owners:
         own_reference(root, operation, reference, now)
-    queries.ask(root, operation, now)
+    queries.ask(root, operation, now, told=reference, claim=fact.claim)
 
 
 def _expire(root: Root, fact: Expire, now: datetime) -> None:
@@ -244,12 +247,34 @@ def _query_answered(root: Root, query: Operation, outcome: Outcome, now: datetim
         return
     if isinstance(outcome, Absent):
         _absent(root, target, query, now)
+    elif isinstance(outcome, Deferred):
+        _await(root, query, outcome)
     elif not isinstance(outcome, UNANSWERED):
-        state(root, target, outcome, "query", now)
-        _close_confirm(root, target, now)
-        _lapse_if_over(root, target, query, now)
+        _stated(root, query, target, outcome, now)
     queries.schedule(root, target, now)
     _ask_again_after_absence(root, target, now)
+
+
+def _stated(root: Root, query: Operation, target: Operation, outcome: Outcome, now: datetime) -> None:
+    state(root, target, outcome, "query", now)
+    _close_confirm(root, target, now)
+    _lapse_if_over(root, target, query, now)
+
+
+def _await(root: Root, query: Operation, outcome: Deferred) -> None:
+    """The name of the answer leads to the query: a callback that came before it was known waits for it."""
+    if outcome.provider_reference not in root.owners:
+        root.owners[outcome.provider_reference] = query.id
+        root.references.append((outcome.provider_reference, query.id))
+
+
+def _answered_late(root: Root, query: Operation, outcome: Outcome, now: datetime) -> None:
+    """The answer to a query, by callback: it counts once."""
+    root.touch(query, now).evidence = Evidence(source="callback", outcome=outcome, at=now)
+    target = root.operations.get(query.target_id) if query.target_id else None
+    if target is not None:
+        _stated(root, query, target, outcome, now)
+        queries.schedule(root, target, now)
 
 
 def _absent(root: Root, target: Operation, query: Operation, now: datetime) -> None:

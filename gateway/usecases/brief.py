@@ -7,7 +7,7 @@ from gateway.sealing import Sealer, place
 from gateway.settings import Settings
 from gateway.store.directory import AccountRow
 from providers import contract
-from providers.contract import Secret
+from providers.contract import Secret, Verb
 
 
 def brief(
@@ -33,7 +33,13 @@ def brief(
         provider_reference=operation.provider_reference,
         target=None if target is None else brief(root, target, account, settings, sealer),
         otp=None if operation.secret_input is None else _open(operation, sealer),
+        claim=_claim(operation),
     )
+
+
+def _claim(query: Operation) -> contract.Outcome | None:
+    """What the unsigned callback said that made us ask: until there is an answer, the query's only evidence."""
+    return query.evidence.outcome if query.verb is Verb.QUERY and query.evidence is not None else None
 
 
 def callback_url(settings: Settings, account: AccountRow, operation: Operation) -> str:

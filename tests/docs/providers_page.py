@@ -82,14 +82,17 @@ def callbacks(spec: ProviderSpec) -> str:
     """Whether they prove anything."""
     if spec.callback is None:
         return "none"
-    return "signed: they are proof" if spec.callback.verify else "unsigned: they only make us ask"
+    if spec.callback.verify:
+        return "signed: they are proof"
+    return "unsigned: they only make us ask; but a late answer that quotes what only we were told is proof"
 
 
 def schedule(queries: QuerySchedule) -> str:
     """When an unsettled operation is asked about."""
     first = ", ".join(f"{seconds:g}" for seconds in queries.delays_s)
-    days = queries.end_s / 86_400
-    return f"after {first} s, then every {queries.every_s:g} s, for {days:g} days; then it goes to review"
+    days, minutes = queries.end_s / 86_400, queries.end_s / 60
+    end = f"{days:g} days" if days >= 1 else f"{minutes:g} minutes"
+    return f"after {first} s, then every {queries.every_s:g} s, for {end}; then it goes to review"
 
 
 def promises(spec: ProviderSpec) -> list[tuple[str, ...]]:
@@ -116,6 +119,8 @@ def kind(annotation: Any) -> str:
     """A type in words."""
     if annotation is Secret:
         return "secret"
+    if annotation == Secret | None:
+        return f"secret or {code('null')}"
     described = msgspec.json.schema(annotation)
     options = described.get("anyOf", [described])
     return " or ".join(codes(each["enum"]) if "enum" in each else code(each["type"]) for each in options)
