@@ -27,7 +27,9 @@ MARK: Final = "MYPAY_PROCESS"
 POLL_S: Final = 0.05
 KILL_WAIT_S: Final = 5.0
 LOG_TAIL_LINES: Final = 15
-PORT_RANGE: Final = range(20_000, 32_000)  # below the ports that the kernel gives to outgoing connections
+PORT_RANGE = range(20_000, 32_000)  # below the ports that the kernel gives to outgoing connections
+
+_given: Final[set[int]] = set()  # it takes a while until whoever a port is meant for listens on it
 
 Progress = Callable[[str], None]
 
@@ -147,8 +149,10 @@ def start_time(pid: int) -> int | None:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now."""
-    return next(port for port in iter(lambda: secrets.choice(PORT_RANGE), None) if is_free(port))
+    """A port on 127.0.0.1 that nobody listens on now, and that this process was not given before."""
+    port = next(port for port in iter(lambda: secrets.choice(PORT_RANGE), None) if port not in _given and is_free(port))
+    _given.add(port)
+    return port
 
 
 def is_free(port: int) -> bool:

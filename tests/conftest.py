@@ -4,14 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway import processes
 from gateway.settings import Settings
 from tests.support.parts import Parts, begin_run, end_run, fresh_database, installation_settings, parts_of_run
 
+PORTS = processes.PORT_RANGE
+
+
+def ports_of(worker: int) -> range:
+    """A part of the range for one of up to eight workers: two that choose at once cannot choose the same port."""
+    each = len(PORTS) // 8
+    return PORTS[worker % 8 * each :][:each]
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The run's main process names the directory that its workers share."""
+    """The run's main process names the directory that its workers share; each worker takes ports of its own."""
     if not hasattr(config, "workerinput"):
         begin_run()
+    else:
+        processes.PORT_RANGE = ports_of(int(config.workerinput["workerid"].removeprefix("gw")))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
