@@ -139,7 +139,7 @@ def _dlq(options: argparse.Namespace) -> int:
     loaded = settings.load()
     if options.action == "list":
         return _print(desk.list_dead_letters(loaded, options.topic))
-    letters = [_id("dl", text) for text in options.ids]
+    letters = [_id(text, "dl") for text in options.ids]
     if options.action == "show" and len(letters) == 1:
         return _print(desk.show_dead_letter(loaded, letters[0]))
     if options.action == "replay" and (letters or options.all):
@@ -164,11 +164,7 @@ def _review(options: argparse.Namespace) -> int:
     if options.payment is None or options.to is None or not options.reason:
         raise UsageError("A resolution needs the payment (pay_…) or payout (pout_…), --to, and --reason.")
     resolution = Resolution(action=options.to, reason=options.reason)
-    return _print(
-        desk.resolve_review(
-            settings.load(), _id("pout" if options.payment.startswith("pout") else "pay", options.payment), resolution
-        )
-    )
+    return _print(desk.resolve_review(settings.load(), _id(options.payment, "pay", "pout"), resolution))
 
 
 def _print(work: Coroutine[object, object, list[str]]) -> int:
@@ -189,12 +185,12 @@ def _print(work: Coroutine[object, object, list[str]]) -> int:
     return 0
 
 
-def _id(prefix: str, text: str) -> UUID:
+def _id(text: str, *prefixes: str) -> UUID:
     from gateway import ids
 
-    found = ids.read(prefix, text)
+    found = ids.read_any(prefixes, text)
     if found is None:
-        raise UsageError(f"{text} is no id of the form {prefix}_….")
+        raise UsageError(f"{text} is no id of the form {' or '.join(f'{prefix}_…' for prefix in prefixes)}.")
     return found
 
 

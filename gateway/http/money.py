@@ -2,28 +2,37 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from litestar import Response
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway import ids
-from gateway.http import prefer
-from gateway.http.auth import Principal
+from gateway.http import cursors, prefer
 from gateway.http.context import current
-from gateway.http.handling import Authenticated, answer, client_address, missing, read_id, services_of
+from gateway.http.cursors import PageQuery
+from gateway.http.handling import (
+    Authenticated,
+    after_id,
+    answer,
+    client_address,
+    missing,
+    page_by_id,
+    read_id,
+    services_of,
+)
 from gateway.http.idempotency import optional_key, required_key
 from gateway.http.json_body import Body, fingerprint_of, read_json
-from gateway.payments import views
+from gateway.payments import rules, views
 from gateway.payments.drafts import Draft
 from gateway.payments.facts import Resolution
-from gateway.payments.model import Kind, Payment
+from gateway.payments.model import Kind, Payment, ReviewReason
 from gateway.payments.requests import ResolvePayment
 from gateway.services import Services
 from gateway.store import payments as store
 from gateway.store.audit import AuditRow
-from gateway.store.database import Connection
 from gateway.usecases import act_on_payment
 from gateway.usecases.act_on_payment import Decide
 from gateway.usecases.create_payment import create
@@ -31,6 +40,21 @@ from gateway.usecases.waiters import wait_for
 
 T = TypeVar("T", bound=Struct)
 PREFIXES: Final = {Kind.PAYMENT: ids.PAYMENT, Kind.PAYOUT: ids.PAYOUT}
+
+
+class MoneyQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    """The filters of a list of payments or payouts, whose statuses differ; `status` may repeat."""
+
+    status: tuple[Any, ...] = ()
+    provider: str | None = None
+    account: str | None = None
+    reference: str | None = None
+    phone: str | None = None
+    currency: str | None = None
+    amount: Annotated[int, Meta(ge=1, le=10**15)] | None = None
+    review: ReviewReason | None = None
+    created_from: Annotated[datetime, Meta(tz=True)] | None = None
+    created_to: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 async def accept(
@@ -116,13 +140,41 @@ def asked_of(
     )
 
 
-async def find(connection: Connection, user: Principal, text: str, kind: Kind = Kind.PAYMENT) -> Payment:
-    """The payment or payout of a path. Raises 404."""
-    object_id = read_id(PREFIXES[kind], text, kind)
-    payment = await store.get(connection, user.merchant_id, user.livemode, object_id, kind)
-    if payment is None:
+async def read(request: Authenticated, object_id: str, kind: Kind) -> Response[bytes]:
+    """One payment or payout. Raises 404."""
+    user, wanted = request.user, read_id(PREFIXES[kind], object_id, kind)
+    async with services_of(request).reading() as connection:
+        found = await store.get(connection, user.merchant_id, user.livemode, wanted, kind)
+    if found is None:
         raise missing(kind)
-    return payment
+    return answer(views.payment_json(found))
+
+
+async def page(request: Authenticated, filters: type[MoneyQuery], kind: Kind) -> Response[bytes]:
+    """A page of payments or payouts, newest first."""
+    query, user = cursors.read_query(request.scope, filters), request.user
+    async with services_of(request).reading() as connection:
+        found = await store.page(
+            connection, user.merchant_id, user.livemode, _filters(query, kind), after_id(query), query.limit + 1
+        )
+    return page_by_id([(each.id, views.payment_json(each)) for each in found], query.limit)
+
+
+def _filters(query: MoneyQuery, kind: Kind) -> store.Filters:
+    account = None if query.account is None else ids.read(ids.ACCOUNT, query.account) or ids.NIL
+    return store.Filters(
+        kind=kind,
+        status=tuple(query.status) or None,
+        provider=query.provider,
+        account=account,
+        reference=query.reference,
+        phone=None if query.phone is None else rules.phone_filter(query.phone),
+        currency=query.currency,
+        amount=query.amount,
+        review=query.review,
+        created_from=query.created_from,
+        created_to=query.created_to,
+    )
 
 
 async def wait_until_moved(services: Services, object_id: UUID, wait_s: float) -> None:

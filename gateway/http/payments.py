@@ -1,39 +1,26 @@
 """/v1/payments: create, read, list, timeline; confirm, capture, cancel, verify, resolve."""
 
-from datetime import datetime
-from typing import Annotated
-
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gateway import ids
 from gateway.http import cursors, money, scopes
-from gateway.http.cursors import PageQuery
-from gateway.http.handling import Authenticated, after_id, answer, missing, page_by_id, read_id, services_of
+from gateway.http.handling import Authenticated, answer, missing, read_id, services_of
 from gateway.http.idempotency import required_key
 from gateway.http.json_body import read_json
-from gateway.payments import drafts, rules, views
-from gateway.payments.model import Kind, ReviewReason, Status
+from gateway.http.money import MoneyQuery
+from gateway.payments import drafts, rules
+from gateway.payments.model import Kind, Status
 from gateway.payments.requests import CapturePayment, ConfirmPayment, CreatePayment, Nothing
-from gateway.store import payments as store
 from gateway.usecases import act_on_payment
 from gateway.usecases.timeline import timeline
 
 
-class PaymentQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+class PaymentQuery(MoneyQuery, frozen=True, forbid_unknown_fields=True):
     """The filters of GET /v1/payments; `status` may repeat."""
 
     status: tuple[Status, ...] = ()
-    provider: str | None = None
-    account: str | None = None
-    reference: str | None = None
-    phone: str | None = None
-    currency: str | None = None
-    amount: Annotated[int, Meta(ge=1, le=10**15)] | None = None
-    review: ReviewReason | None = None
-    created_from: Annotated[datetime, Meta(tz=True)] | None = None
-    created_to: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class TimelineQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,24 +41,12 @@ class PaymentController(Controller):
     @get("/{payment_id:str}")
     async def read(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """One payment."""
-        async with services_of(request).reading() as connection:
-            payment = await money.find(connection, request.user, payment_id)
-        return answer(views.payment_json(payment), 200)
+        return await money.read(request, payment_id, Kind.PAYMENT)
 
     @get()
     async def page(self, request: Authenticated) -> Response[bytes]:
         """A page of payments, newest first."""
-        query = cursors.read_query(request.scope, PaymentQuery)
-        async with services_of(request).reading() as connection:
-            found = await store.page(
-                connection,
-                request.user.merchant_id,
-                request.user.livemode,
-                _filters(query),
-                after_id(query),
-                query.limit + 1,
-            )
-        return page_by_id([(each.id, views.payment_json(each)) for each in found], query.limit)
+        return await money.page(request, PaymentQuery, Kind.PAYMENT)
 
     @get("/{payment_id:str}/timeline")
     async def timeline(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
@@ -114,19 +89,3 @@ class PaymentController(Controller):
     async def resolve(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """End a review with a person's decision, which is audited."""
         return await money.resolve(request, payment_id, Kind.PAYMENT)
-
-
-def _filters(query: PaymentQuery) -> store.Filters:
-    account = None if query.account is None else ids.read(ids.ACCOUNT, query.account) or ids.NIL
-    return store.Filters(
-        status=tuple(query.status) or None,
-        provider=query.provider,
-        account=account,
-        reference=query.reference,
-        phone=None if query.phone is None else rules.phone_filter(query.phone),
-        currency=query.currency,
-        amount=query.amount,
-        review=query.review,
-        created_from=query.created_from,
-        created_to=query.created_to,
-    )

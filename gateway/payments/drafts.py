@@ -8,6 +8,7 @@ from gateway.payments import rules
 from gateway.payments.model import Customer, Details, Kind
 from gateway.payments.requests import CreatePayment, CreatePayout
 from gateway.routing.choose import Wanted
+from providers.contract import Verb
 
 EXPIRES_IN_S: Final = 3600
 
@@ -28,7 +29,7 @@ def payment(request: CreatePayment, livemode: bool) -> Draft:
     checked = rules.check(request, livemode)
     return Draft(
         kind=Kind.PAYMENT,
-        wanted=rules.wanted(request, livemode, checked.country),
+        wanted=rules.wanted(request, livemode, checked, rules.verb(request.capture)),
         phone=checked.phone,
         reference=request.reference,
         details=Details(
@@ -48,7 +49,7 @@ def payout(request: CreatePayout, livemode: bool) -> Draft:
     checked = rules.check_payout(request, livemode)
     return Draft(
         kind=Kind.PAYOUT,
-        wanted=rules.payout_wanted(request, livemode, checked.country),
+        wanted=rules.wanted(request, livemode, checked, Verb.PAYOUT),
         phone=checked.phone,
         reference=request.reference,
         details=Details(

@@ -29,6 +29,16 @@ class Effect(NamedTuple):
     declined: Callable[[Root, Operation, Failure, datetime], None]
 
 
+def _judge(root: Root, operation: Operation, over: ReviewReason | None, late: bool, now: datetime) -> None:
+    """What a success means for a person: a limit was passed, it came late, or it is what an open review waited for."""
+    if over is not None:
+        review(root, over, now, operation)
+    elif late:
+        review(root, ReviewReason.LATE_SUCCESS, now, operation)
+    else:
+        end_review(root, operation, now)
+
+
 # --- Charge, authorize, payout: the status follows them -------------------------------------------------------------
 
 
@@ -43,17 +53,14 @@ def _leading_succeeded(root: Root, operation: Operation, late: bool, now: dateti
         return _pay_back(root, operation, now)
     closed_before = payment.status not in OPEN | {Status.AUTHORIZED}
     captured = payment.amount_captured if operation.verb is Verb.PAYOUT else operation.amount
-    moved = advance(root, fact, now, amount_captured=captured, failure=None)
-    if moved and (late or closed_before):
-        review(root, ReviewReason.LATE_SUCCESS, now, operation)
-    elif moved:
-        end_review(root, operation, now)
+    if advance(root, fact, now, amount_captured=captured, failure=None):
+        _judge(root, operation, None, late or closed_before, now)
     return None
 
 
 def _leading_twice(root: Root, operation: Operation, reference: str, now: datetime) -> None:
     """The provider took (or paid) twice for one operation: the other one is recorded as an operation of its own."""
-    if operation.verb is Verb.PAYOUT or Verb.REFUND not in root.spec.verbs:
+    if not _can_be_given_back(root, operation):
         own_reference(root, operation, reference, now)
         return review(root, ReviewReason.SECOND_SUCCESS, now, operation)
     other = record(root, operation.verb, operation, operation.amount, State.LATE_SUCCEEDED, now)
@@ -64,12 +71,16 @@ def _leading_twice(root: Root, operation: Operation, reference: str, now: dateti
 
 def _pay_back(root: Root, operation: Operation, now: datetime) -> None:
     """A payer who paid twice gets the second payment back, where the provider can; otherwise a person decides."""
-    if operation.verb is Verb.PAYOUT or Verb.REFUND not in root.spec.verbs:
+    if not _can_be_given_back(root, operation):
         return review(root, ReviewReason.SECOND_SUCCESS, now, operation)
     root.payment.amount_captured += operation.amount
     emit(root, "captured", now)
     refunds.start(root, operation, operation.amount, now, reason=refunds.SECOND_SUCCESS)
     return None
+
+
+def _can_be_given_back(root: Root, operation: Operation) -> bool:
+    return operation.verb is not Verb.PAYOUT and Verb.REFUND in root.spec.verbs
 
 
 def _leading_declined(root: Root, operation: Operation, words: Failure, now: datetime) -> None:
@@ -91,12 +102,8 @@ def _captured(root: Root, operation: Operation, late: bool, now: datetime) -> No
     closed_before = payment.status not in (Status.AUTHORIZED, Status.SUCCEEDED)
     if payment.status is not Status.SUCCEEDED:
         advance(root, PaymentFact.SUCCEEDED, now, failure=None)
-    if payment.amount_captured > payment.amount:
-        review(root, ReviewReason.OVER_CAPTURED, now, operation)
-    elif late or closed_before:
-        review(root, ReviewReason.LATE_SUCCESS, now, operation)
-    else:
-        end_review(root, operation, now)
+    over = ReviewReason.OVER_CAPTURED if payment.amount_captured > payment.amount else None
+    _judge(root, operation, over, late or closed_before, now)
 
 
 def _captured_twice(root: Root, operation: Operation, reference: str, now: datetime) -> None:
@@ -142,12 +149,8 @@ def _refunded(root: Root, operation: Operation, late: bool, now: datetime) -> No
     payment.amount_refunded += operation.amount
     advance_refund(root, refund, RefundFact.SUCCEEDED, now, failure=None)
     emit(root, "refunded", now)
-    if payment.amount_refunded > payment.amount_captured:
-        review(root, ReviewReason.OVER_REFUNDED, now, operation)
-    elif late:
-        review(root, ReviewReason.LATE_SUCCESS, now, operation)
-    else:
-        end_review(root, operation, now)
+    over = ReviewReason.OVER_REFUNDED if payment.amount_refunded > payment.amount_captured else None
+    _judge(root, operation, over, late, now)
 
 
 def _refunded_twice(root: Root, operation: Operation, reference: str, now: datetime) -> None:

@@ -57,31 +57,15 @@ def check_payout(request: CreatePayout, livemode: bool) -> Checked:
     return Checked(MobileMoney(phone), country, phone)
 
 
-def wanted(request: CreatePayment, livemode: bool, country: str | None) -> Wanted:
-    """The request as routing sees it."""
-    account = None if request.account is None else _account(request.account)
+def wanted(request: CreatePayment | CreatePayout, livemode: bool, checked: Checked, verb: Verb) -> Wanted:
+    """The request as routing sees it. Raises 404 for an account's id that is none."""
     return Wanted(
         livemode=livemode,
         amount=request.amount,
         currency=request.currency,
-        country=country,
-        method=type(request.method).__struct_config__.tag,  # type: ignore[arg-type]  # each method has a text tag
-        verb=verb(request.capture),
-        account=account,
-        provider=request.provider,
-        minor_per_unit=10 ** money.EXPONENTS[request.currency],
-    )
-
-
-def payout_wanted(request: CreatePayout, livemode: bool, country: str | None) -> Wanted:
-    """The payout as routing sees it."""
-    return Wanted(
-        livemode=livemode,
-        amount=request.amount,
-        currency=request.currency,
-        country=country,
-        method="mobile_money",
-        verb=Verb.PAYOUT,
+        country=checked.country,
+        method=type(checked.method).__struct_config__.tag,  # type: ignore[arg-type]  # each method has a text tag
+        verb=verb,
         account=None if request.account is None else _account(request.account),
         provider=request.provider,
         minor_per_unit=10 ** money.EXPONENTS[request.currency],

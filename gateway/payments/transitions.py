@@ -171,17 +171,16 @@ def _resolve(root: Root, fact: Resolve, now: datetime) -> None:
     operation = root.in_doubt
     if root.payment.review is None or operation is None:
         return root.stale.append("no review to resolve")
-    if fact.resolution.action == "mark_failed":
+    action = fact.resolution.action
+    if action == "mark_failed":
         _mark_failed(root, operation, now)
     elif operation.verb in LEADING:
         _mark_succeeded(root, operation, now)
-    elif fact.resolution.action == "refund":
-        pass  # it is tried once more, below
-    elif (cell := move(root, operation, OperationFact.SUCCEEDED, now)) in DONE:
+    elif action == "mark_succeeded" and (cell := move(root, operation, OperationFact.SUCCEEDED, now)) in DONE:
         settle(root, operation, cell == State.LATE_SUCCEEDED, now)
     if root.payment.review is not None:
         resolved(root, now)
-    if fact.resolution.action == "refund" and root.payment.refundable > 0:
+    if action == "refund" and root.payment.refundable > 0:
         _start_refund(root, operation, fact.resolution.reason, now)
     return None
 

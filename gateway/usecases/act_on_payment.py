@@ -29,7 +29,7 @@ from gateway.usecases.brief import seal_otp
 from gateway.usecases.record_outcome import Commands
 
 Decide = Callable[[Root, datetime], Operation | None]  # raises MyPayError where the payment's state forbids it
-Answer = Callable[[Root, Operation | None], bytes]
+Show = Callable[[Root, Operation | None], bytes]  # the answer's bytes
 
 
 class Workplace(Protocol):
@@ -82,7 +82,7 @@ async def act(
     decide: Decide,
     *,
     record: AuditRow | None = None,
-    show: Answer = payment_answer,
+    show: Show = payment_answer,
 ) -> Acted:
     """Do it once. Raises 404, 422 `idempotency_key_reused`, and what `decide` raises."""
     async with workplace.reading() as connection, connection.transaction():

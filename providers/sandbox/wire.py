@@ -17,6 +17,7 @@ from providers.contract import (
     Succeeded,
 )
 from providers.declines import DeclineCode
+from providers.outcomes import stated
 from providers.sandbox import spec
 
 OTP_MESSAGE: Final = "Enter the code that was sent to the payer."
@@ -63,10 +64,8 @@ problem: Final = msgspec.json.Decoder(Problem).decode
 def outcome(said: Transaction) -> Outcome:
     """What a status means, whoever brings it. An unknown word is Pending."""
     kind = spec.STATUSES.get(said.status)
-    if kind is Authorized:
-        return Authorized(provider_reference=said.id, amount=said.amount, currency=said.currency)
-    if kind is Succeeded:
-        return Succeeded(provider_reference=said.id, amount=said.amount, currency=said.currency)
+    if kind in (Succeeded, Authorized):
+        return stated(kind, provider_reference=said.id, amount=said.amount, currency=said.currency)
     if kind is Declined:
         code = spec.DECLINES.get(said.decline_code or "", DeclineCode.DECLINED)
         return Declined(code=code, provider_code=said.decline_code, provider_reference=said.id)

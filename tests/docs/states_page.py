@@ -1,4 +1,4 @@
-"""docs/states.md: the two state tables, their diagrams, and what an unknown outcome permits."""
+"""docs/states.md: the three state tables, their diagrams, and what an unknown outcome permits."""
 
 import inspect
 import re
@@ -8,8 +8,17 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.payments.decisions import AFTER_UNKNOWN, SENDS_MAX, THROTTLES_MAX, WINDOW_MARGIN, Next, after_unknown
-from gateway.payments.model import State, Status
-from gateway.payments.states import OPERATION_TABLE, PAYMENT_TABLE, REFUSE, STALE, OperationFact, PaymentFact
+from gateway.payments.model import RefundStatus, State, Status
+from gateway.payments.states import (
+    OPERATION_TABLE,
+    PAYMENT_TABLE,
+    REFUND_TABLE,
+    REFUSE,
+    STALE,
+    OperationFact,
+    PaymentFact,
+    RefundFact,
+)
 from providers.contract import Verb
 from providers.registry import PROVIDERS
 from tests.docs.markdown import code, mermaid, page, table
@@ -17,8 +26,9 @@ from tests.docs.markdown import code, mermaid, page, table
 Cells = Mapping[tuple[Any, Any], str]
 
 INTRODUCTION = """
-A payment is what the merchant sees. An operation is one attempt of one verb (charge, confirm, query, …) at one account;
-what is learned about an operation moves its payment.
+A payment, payout or refund is what the merchant sees. An operation is one attempt of one verb (charge, confirm, query,
+…) at one account; what is learned about an operation moves what it serves. A payout moves as a payment does, but is
+never authorized, and never waits for anybody.
 
 In the tables a cell is the new state. `·` is *stale*: late or a duplicate; it is logged and ignored. **refuse**
 contradicts what we believe: the state stays, the fact is recorded, and the payment goes to review. There is no default:
@@ -107,6 +117,9 @@ def states() -> str:
         words(PaymentFact),
         grid(PAYMENT_TABLE, Status, PaymentFact),
         diagram(PAYMENT_TABLE, Status.PENDING),
+        "## Refund",
+        grid(REFUND_TABLE, RefundStatus, RefundFact),
+        diagram(REFUND_TABLE, RefundStatus.PENDING),
         "## After an unknown outcome",
         UNKNOWN,
         decisions(),

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.processes import free_port
 from providers.contract import Succeeded, Verb
 from providers.simulators import simulators
 
@@ -22,12 +23,6 @@ import json, pathlib, sys
 from providers.simulators import serve
 serve(json.loads(sys.argv[1]), directory=pathlib.Path(sys.argv[2]), pace=float(sys.argv[3]))
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
