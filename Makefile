@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench chaos guards fmt
+.PHONY: help up down test check bench search chaos guards fmt
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,9 @@ check: $(READY) ## style, formatting, types and the direction of imports
 
 bench: $(READY) ## measure throughput and latency
 	$(BIN)/python -m tests.bench
+
+search: $(READY) ## look for what breaks the pure core, with other examples each time
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest tests/simulation tests/properties
 
 .PHONY: docs
 docs: $(READY) ## write the generated pages of the documentation

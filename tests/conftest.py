@@ -1,12 +1,22 @@
 """Fixtures of every test. The parts are real, and start with the first test that asks for them."""
 
+import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from gateway import processes
 from gateway.settings import Settings
 from tests.support.parts import Parts, begin_run, end_run, fresh_database, installation_settings, parts_of_run
+
+# The suite tries the same examples every time, so that what it finds is about the change; `make search` tries others.
+# The machine may be busy: a slow example says nothing about the code.
+hypothesis.settings.register_profile(
+    "search", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("suite", hypothesis.settings.get_profile("search"), derandomize=True, database=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 PORTS = processes.PORT_RANGE
 

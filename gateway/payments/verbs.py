@@ -17,6 +17,8 @@ def start_confirm(root: Root, now: datetime) -> Operation:
     waits = payment.status is Status.REQUIRES_ACTION and isinstance(payment.next_action, Otp)
     if attempt is None or attempt.state is not State.ACTION_REQUIRED or not waits:
         raise MyPayError("payment_not_confirmable", "The payment is not waiting for a code.")
+    if Verb.CONFIRM not in root.spec.verbs:
+        raise MyPayError("payment_not_confirmable", "The provider takes no codes through us.")
     if root.live(Verb.CONFIRM) is not None:
         raise MyPayError("payment_not_confirmable", "A code is being checked already: wait for its result.")
     return prepare(root, Verb.CONFIRM, attempt, attempt.amount, now)

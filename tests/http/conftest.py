@@ -10,17 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from gateway import keys
 from tests.http.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 START_S = 20.0
-
-# The machine is shared: a slow example says nothing about the code.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-import hypothesis
 import msgspec
 import pytest
 from msgspec import Struct
@@ -24,9 +23,6 @@ from providers.simulation.server import Reply, Request, Server, json
 from providers.simulators import simulators
 from providers.transport import Caller
 from tests.providers.peers import DEFAULT, SECRET, Account, charge
-
-hypothesis.settings.register_profile("providers", deadline=None)  # the machine may be busy
-hypothesis.settings.load_profile("providers")
 
 PACE = 0.05
 HOMES = {"daraja": ("KE", "KES", "+254708300")}  # country, currency, and a wallet's number but for the last digits
