@@ -1,4 +1,4 @@
-"""Daraja through the public API: pushes about which nothing is promised, and payments that nobody ordered."""
+"""Daraja through the public API: pushes, late answers, and payments that nobody ordered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from gateway import ids
 from providers.contract import Secret, Succeeded
 from providers.daraja import operations
 from providers.daraja.cases import CERTIFICATE
@@ -86,8 +87,9 @@ async def account(merchant: Shop) -> str:
     return str((await open_account(merchant, "600610"))["id"])
 
 
-async def pay(merchant: Shop, digits: str, account: str) -> str:
-    method = {"type": "mobile_money", "phone": f"+254708308{digits}"}
+async def pay(merchant: Shop, digits: str, account: str, refund: str = "00") -> str:
+    """A payment of a wallet whose last digits say what happens; the two before them, what happens to a refund."""
+    method = {"type": "mobile_money", "phone": f"+2547083{refund}{digits}"}
     made = await merchant.pay(method, currency="KES", provider="daraja", account=account)
     return str(made["id"])
 
@@ -95,9 +97,8 @@ async def pay(merchant: Shop, digits: str, account: str) -> str:
 async def charges(merchant: Shop, payment: str, reference: str | None = None) -> tuple[list[dict[str, Any]], int]:
     """What the payer paid, and how often he was prompted, by our reference: Daraja knows no other name of ours."""
     reference = reference or (await merchant.operation(payment))["reference"]
-    url = f"{merchant.mypay.simulators['daraja']}/_simulator/ledger"
-    ledger = (await merchant.client.get(url, params={"reference": reference})).json()
-    return ledger["charges"], len([each for each in ledger["requests"] if each["path"] == PUSH])
+    found = await ledger(merchant, reference)
+    return found["charges"], len([each for each in found["requests"] if each["path"] == PUSH])
 
 
 # --- Pushes -----------------------------------------------------------------------------------------------------------
@@ -145,8 +146,8 @@ async def test_an_amount_that_is_not_ours_is_no_success(merchant: Shop, account:
 async def test_cents_and_other_countries_have_no_route(merchant: Shop, account: str) -> None:
     """Refused before anything is written, with the reason."""
     for amount, phone, reason in (
-        (15001, "+254708308000", "amount_not_representable"),
-        (99, "+254708308000", "amount_out_of_range"),
+        (15001, "+254708300000", "amount_not_representable"),
+        (99, "+254708300000", "amount_out_of_range"),
         (15000, "+26658123000", "country"),
     ):
         body = {"amount": amount, "currency": "KES", "account": account}
@@ -154,6 +155,98 @@ async def test_cents_and_other_countries_have_no_route(merchant: Shop, account: 
         answer = await merchant.client.post("/v1/payments", headers=merchant.mypay.headers(), json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "no_route")
         assert reason in answer.text
+
+
+# --- Refunds and payouts ----------------------------------------------------------------------------------------------
+
+
+class Ending(NamedTuple):
+    """How a refund or payout ends; `moved`: how often money went out."""
+
+    status: str
+    failure: str | None = None
+    moved: int = 1
+
+
+PAYOUTS: Final = {
+    "000": Ending("succeeded"),
+    "002": Ending("failed", "insufficient_funds", 0),
+    "003": Ending("failed", "invalid_payer", 0),
+    "005": Ending("succeeded"),  # done, and never acknowledged: the result makes us ask, and the late answer is proof
+    "006": Ending("succeeded"),
+    "013": Ending("succeeded"),  # no result
+    "016": Ending("succeeded"),  # a forged result
+    "019": Ending("succeeded"),  # a result that is late
+}
+REFUNDS: Final = {
+    "00": Ending("succeeded"),
+    "02": Ending("failed", "insufficient_funds", 0),
+    "06": Ending("succeeded"),  # done, and an HTTP 500: only the result tells a name to ask by
+    "13": Ending("succeeded"),
+    "16": Ending("succeeded"),
+}
+
+
+async def post(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await merchant.client.post(path, headers=merchant.mypay.headers(), json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def settled(merchant: Shop, path: str) -> dict[str, Any]:
+    """The refund or payout, once it is over."""
+
+    async def over() -> dict[str, Any] | None:
+        shown = (await merchant.client.get(path, headers=merchant.mypay.headers())).json()
+        return shown if shown["status"] in ("succeeded", "failed") else None
+
+    return dict(await within(over))
+
+
+async def ledger(merchant: Shop, reference: str) -> dict[str, list[dict[str, Any]]]:
+    url = f"{merchant.mypay.simulators['daraja']}/_simulator/ledger"
+    return dict((await merchant.client.get(url, params={"reference": reference})).json())
+
+
+async def test_payouts_end_as_promised(merchant: Shop, account: str) -> None:
+    async def live(digits: str) -> tuple[str, str | None, int, bool]:
+        to = {"type": "mobile_money", "phone": f"+254708300{digits}"}
+        body = {"amount": 15000, "currency": "KES", "account": account, "destination": to}
+        made = await post(merchant, "/v1/payouts", body)
+        shown = await settled(merchant, f"/v1/payouts/{made['id']}")
+        sql = "select reference from operations where payment_id = $1 and verb = 'payout'"
+        reference = await merchant.pool.fetchval(sql, ids.read(ids.PAYOUT, made["id"]))
+        paid = (await ledger(merchant, reference))["payouts"]
+        named = [each["id"] for each in paid] == [shown["provider_reference"]]
+        return shown["status"], shown["failure"] and shown["failure"]["code"], len(paid), named
+
+    found = dict(zip(PAYOUTS, await asyncio.gather(*map(live, PAYOUTS)), strict=True))
+    assert found == {digits: (*ending, ending.moved == 1) for digits, ending in PAYOUTS.items()}
+
+
+async def test_refunds_end_as_promised(merchant: Shop, account: str) -> None:
+    async def live(digits: str) -> tuple[str, str | None, int]:
+        payment = await pay(merchant, "000", account, refund=digits)
+        await merchant.until(payment, lambda shown: (shown["provider_reference"] or "").startswith("SIM"))
+        made = await post(merchant, "/v1/refunds", {"payment": payment})
+        shown = await settled(merchant, f"/v1/refunds/{made['id']}")
+        given = (await ledger(merchant, (await merchant.operation(payment))["reference"]))["refunds"]
+        assert (await merchant.get(payment))["amount_refunded"] == 15000 * len(given)
+        return shown["status"], shown["failure"] and shown["failure"]["code"], len(given)
+
+    found = dict(zip(REFUNDS, await asyncio.gather(*map(live, REFUNDS)), strict=True))
+    assert found == {digits: tuple(ending) for digits, ending in REFUNDS.items()}
+
+
+async def test_what_has_no_receipt_is_not_refunded(merchant: Shop, account: str, ended: Ended[str]) -> None:
+    """And a refund of a part is refused: a reversal is of the whole."""
+    made = await post(merchant, "/v1/refunds", {"payment": ended["013"]["id"]})
+    shown = await settled(merchant, f"/v1/refunds/{made['id']}")
+    assert (shown["status"], shown["failure"]["code"]) == ("failed", "invalid_request")
+    assert "receipt" in shown["failure"]["provider_message"]
+    body = {"payment": ended["000"]["id"], "amount": 100}
+    answer = await merchant.client.post("/v1/refunds", headers=merchant.mypay.headers(), json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/amount")
 
 
 # --- From the handset -------------------------------------------------------------------------------------------------
@@ -180,7 +273,7 @@ async def from_handset(merchant: Shop, account: str) -> None:
     token = (
         await merchant.client.get(f"{url}/oauth/v1/generate?grant_type=client_credentials", auth=("k", "s"))
     ).json()
-    body = {"ShortCode": "600620", "CommandID": "CustomerPayBillOnline", "Amount": 150, "Msisdn": "254708308999"}
+    body = {"ShortCode": "600620", "CommandID": "CustomerPayBillOnline", "Amount": 150, "Msisdn": "254708300999"}
     answer = await merchant.client.post(
         f"{url}/mpesa/c2b/v1/simulate",
         headers={"authorization": f"Bearer {token['access_token']}"},
