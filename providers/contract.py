@@ -265,10 +265,14 @@ class HttpResponse(Struct, frozen=True, kw_only=True):
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
-    """Headers that authenticate requests, for `ttl_s` seconds (None: as long as the settings do not change)."""
+    """Headers that authenticate requests, for `ttl_s` seconds (None: as long as the settings do not change).
+
+    `settles_s`: so long after the login the provider may still refuse what it will soon take; it is kept then.
+    """
 
     headers: Mapping[str, str]
     ttl_s: float | None = None
+    settles_s: float = 0
 
 
 class LoginRefused(Exception):

@@ -18,6 +18,7 @@ from msgspec import Struct
 from providers import references
 from providers.contract import Card, HttpResponse, MobileMoney, Operation, Outcome, Redirect, Secret, Verb
 from providers.daraja import cases as daraja
+from providers.mpesa import cases as mpesa_cases
 from providers.registry import PROVIDERS
 from providers.simulation.server import Reply, Request, Server, json
 from providers.simulators import simulators
@@ -80,6 +81,7 @@ SETTINGS = {
         "hmac_secret": Secret("cpay-hmac"),
         "merchant_code": "M001",
     },
+    "mpesa": msgspec.structs.asdict(mpesa_cases.ACCOUNT),
     "daraja": msgspec.structs.asdict(daraja.ACCOUNT),
 }
 
