@@ -5,7 +5,8 @@ import base64
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.x509 import load_pem_x509_certificate
 
 
 def rsa_encrypted(text: str, public_key: str) -> str:
@@ -20,3 +21,9 @@ def rsa_encrypted(text: str, public_key: str) -> str:
     if isinstance(key, RSAPublicKey):
         return base64.b64encode(key.encrypt(text.encode(), PKCS1v15())).decode()
     raise ValueError("not an RSA key")
+
+
+def public_key_of(certificate: str) -> str:
+    """The public key in an X.509 certificate (PEM), as `rsa_encrypted` takes it. `ValueError` when it is none."""
+    key = load_pem_x509_certificate(certificate.encode()).public_key()
+    return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()

@@ -9,10 +9,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.x509 import load_pem_x509_certificate
-
 from providers.contract import (
     Ambiguous,
     Credentials,
@@ -36,6 +32,7 @@ from providers.contract import (
 from providers.daraja import spec, wire
 from providers.daraja.spec import DarajaAccount
 from providers.declines import DeclineCode
+from providers.encryption import public_key_of, rsa_encrypted
 from providers.http import post_json
 
 NO_INITIATOR: Final = Declined(
@@ -228,12 +225,9 @@ def _credential(account: DarajaAccount) -> str | None:
 def security_credential(certificate: str, password: str) -> str | None:
     """RSA with PKCS #1 v1.5 padding, which is random: kept, so that the same operation is the same bytes again."""
     try:
-        key = load_pem_x509_certificate(certificate.encode()).public_key()
+        return rsa_encrypted(password, public_key_of(certificate))
     except ValueError:
         return None
-    if not isinstance(key, RSAPublicKey):
-        return None
-    return base64.b64encode(key.encrypt(password.encode(), PKCS1v15())).decode()
 
 
 def _answered_at(operation: Operation, about: str) -> dict[str, str]:
