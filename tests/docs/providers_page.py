@@ -45,13 +45,14 @@ def provider(name: str) -> str:
     """Everything about one provider."""
     of = subject(name)
     spec, lines = of.spec, size(of)
+    longer = f"; longer than the 300 that an adapter should have for {of.cases.longer}" if of.cases.longer else ""
     proofs = [(name, says, count) for name, says, count in planned(of) if count]
     checks = sum(count for *_, count in proofs)
     return page(
         spec.title,
         f"providers/{name}",
         f"`{name}`, in {lines.code} lines of code ({lines.lines} with comments and blank lines), its simulator and its"
-        " cases not counted. All providers: [providers](../providers.md).",
+        f" cases not counted{longer}. All providers: [providers](../providers.md).",
         table(["", ""], facts(spec)),
         "## What is promised",
         "\n".join(f"- **{sentence.partition(':')[0]}**:{sentence.partition(':')[2]}" for sentence in promises(spec)),
