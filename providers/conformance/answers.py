@@ -41,6 +41,7 @@ UNEXPLAINED: Final = (
     *(400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 415, 422, 423, 424, 425, 429, 451),
     *(500, 501, 502, 503, 504, 520, 522, 524),
 )
+RETRY_AFTER: Final = ("3600", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "soon", "", "9" * 400, "nan")
 
 
 def answers_mean_what_the_documents_say(of: Subject) -> Iterator[Check]:
@@ -160,6 +161,9 @@ def what_breaks_in_between_settles_nothing(of: Subject) -> Iterator[Check]:
         for status in UNEXPLAINED:
             for what, content in DOCUMENTS.items():
                 yield Check(f"{verb}: {what} under {status}", partial(_breaks, of, verb, case, answer(content, status)))
+        for wait in RETRY_AFTER:
+            broken = answer(b"", 429, {"retry-after": wait})
+            yield Check(f"{verb}: retry after {wait!r}", partial(_breaks, of, verb, case, broken))
 
 
 def _breaks(of: Subject, verb: Verb, case: Case, broken: HttpResponse) -> None:

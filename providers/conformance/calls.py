@@ -118,7 +118,7 @@ def a_case_means_the_same_over_a_socket(of: Subject) -> Iterator[Check]:
 
 
 async def _is_the_same(of: Subject, case: Case) -> None:
-    async with serving((*of.cases.login, *case.answers), hangs) as (url, _):
+    async with serving((*of.cases.login, *case.answers), writing(b"")) as (url, _):
         outcome = await _call(of, case, url)
     require(outcome == case.expect, f"it is {outcome}")
 

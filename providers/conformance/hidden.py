@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 import msgspec
 from msgspec.structs import asdict
@@ -11,9 +12,12 @@ from providers.conformance.calls import log_in
 from providers.conformance.cases import Case
 from providers.conformance.documents import is_word, read, rewritten, with_content
 from providers.conformance.suite import Check, Subject, require
+from providers.conformance.trial import watched
 from providers.contract import Secret, Verb
-from providers.redaction import mask_text, presentable
+from providers.redaction import is_sensitive, mask_text, presentable
 from providers.shown import shown_request, shown_response
+
+SCHEME: Final = 8  # letters of "Bearer", "Basic", and no token
 
 
 def secrets_are_not_shown(of: Subject) -> Iterator[Check]:
@@ -24,6 +28,7 @@ def secrets_are_not_shown(of: Subject) -> Iterator[Check]:
     yield Check("the login", partial(_hides, of, lambda: repr(log_in(of, of.cases.login))))
     for case in of.cases.answers:
         yield Check(f"{case.says}, repeating secrets", partial(_is_presentable, of, case))
+    yield Check("the login, as it is shown", partial(_is_shown_login, of))
     for verb, case in of.by_verb.items():
         yield Check(f"{verb}, as it is shown", partial(_is_shown, of, case))
 
@@ -47,6 +52,24 @@ def _is_presentable(of: Subject, case: Case) -> None:
     outcome = presentable(of.heard(case, last=with_content(case.answers[-1], content)), of.secrets)
     texts = {name: value for name, value in asdict(outcome).items() if name != "provider_reference"}
     _hides(of, repr(texts))
+
+
+def _is_shown_login(of: Subject) -> None:
+    """Neither what is sent to log in nor what it is answered can be seen: not what later requests carry, either."""
+    seen: list[str] = []
+    steps = watched(of.spec.authenticate(of.cases.account), seen.append, of.secrets)
+    given = iter(of.cases.login)
+    try:
+        next(steps)
+        while True:
+            steps.send(next(given))
+    except StopIteration as end:
+        headers = end.value.headers if of.cases.login else {}
+        carried = [value for name, value in headers.items() if is_sensitive(name)]
+    text = "\n".join(seen)
+    _hides(of, text)
+    for token in (part for value in carried for part in value.split() if len(part) > SCHEME):
+        require(token not in text, "what the login brought is in it")
 
 
 def _is_shown(of: Subject, case: Case) -> None:

@@ -24,6 +24,7 @@ class Report(Struct, frozen=True, kw_only=True):
     passed: bool
     code_lines: int
     lines: int
+    longer: str
     promises: tuple[str, ...]
     proofs: tuple[Result, ...]
 
@@ -38,6 +39,7 @@ async def report(name: str) -> Report:
         passed=not any(result.refuted for result in results),
         code_lines=size(of).code,
         lines=size(of).lines,
+        longer=of.cases.longer,
         promises=tuple(promises(of.spec)),
         proofs=results,
     )
@@ -79,7 +81,7 @@ def text(found: Report) -> str:
     """The report for a terminal."""
     checks = sum(result.checks for result in found.proofs)
     lines = [f"{found.title} ({found.provider}): {found.code_lines} lines of code, {found.lines} in all", ""]
-    lines += [f"  {sentence}" for sentence in found.promises]
+    lines += [f"  {sentence}" for sentence in (found.longer, *found.promises) if sentence]
     lines.append("")
     for result in found.proofs:
         lines.append(f"  {'no' if result.refuted else 'ok'}  {result.name} ({result.checks})")

@@ -65,7 +65,8 @@ async def attempt(of: Subject, wish: Wish, show: Show) -> Outcome:
     """Perform the wish, show each request and answer, masked, and return the last outcome."""
     made = _operation(of, wish)
     async with _place(of, wish) as (url, account, callback_url):
-        spec = replace(of.spec, authenticate=lambda settings: watched(of.spec.authenticate(settings), show, ()))
+        hidden = secrets_of(account)
+        spec = replace(of.spec, authenticate=lambda settings: watched(of.spec.authenticate(settings), show, hidden))
         caller = Caller(spec, account, url)
         try:
             return await _perform(of, wish, made, caller, account, callback_url, show)

@@ -1,9 +1,11 @@
 """`make docs`: writes the generated pages from the code's own tables. A test fails when one is stale."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from providers.registry import PROVIDERS
 from tests.docs import cli_page, providers_page, reference_pages, states_page
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -15,6 +17,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/errors.md": reference_pages.errors,
     "reference/metrics.md": reference_pages.metrics,
     "reference/providers.md": providers_page.providers,
+    **{f"reference/providers/{name}.md": partial(providers_page.provider, name) for name in PROVIDERS},
     "reference/settings.md": reference_pages.settings,
     "reference/topics.md": reference_pages.topics,
 }

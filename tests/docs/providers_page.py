@@ -1,4 +1,4 @@
-"""docs/reference/providers.md: what each provider's spec declares, in words."""
+"""docs/reference/providers.md and a page for each provider: what its spec declares, in words, and what is proven."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,44 +6,70 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from providers.contract import ProviderSpec, QuerySchedule, Secret, Uncertainty, Verb
+from providers.conformance.declared import size
+from providers.conformance.report import planned, promises
+from providers.conformance.suite import subject
+from providers.contract import ProviderSpec, QuerySchedule, Secret
 from providers.money import CURRENCIES, to_major
 from providers.phones import COUNTRIES
 from providers.registry import PROVIDERS
 from tests.docs.markdown import code, codes, page, table
 
-AGAIN = {
-    "key": "has no second effect (by idempotency key)",
-    "reference": "has no second effect (by reference)",
-    "none": "may act twice",
-}
 ABOVE = 5  # more entries than that are counted
 
 
 def providers() -> str:
-    """The page."""
-    sections = [part for spec in PROVIDERS.values() for part in section(spec)]
+    """The page that leads to the others."""
     return page(
         "Providers",
         "the `SPEC` of each folder of providers/",
         "How to write one: [add a provider](../guides/add-a-provider.md). What an unknown outcome permits:"
         " [states](../states.md#after-an-unknown-outcome).",
-        *sections,
+        table(["provider", "countries", "currencies", "methods", "it can", "callbacks"], map(line, PROVIDERS.values())),
     )
 
 
-def section(spec: ProviderSpec) -> list[str]:
+def line(spec: ProviderSpec) -> tuple[str, ...]:
+    """One provider in the table of all."""
+    return (
+        f"[{spec.title}](providers/{spec.name}.md)",
+        listed(spec.countries, COUNTRIES, "every country"),
+        listed(spec.currencies, CURRENCIES, "all"),
+        codes(sorted(spec.methods)),
+        codes(spec.verbs),
+        callbacks(spec).split(":")[0],
+    )
+
+
+def provider(name: str) -> str:
     """Everything about one provider."""
-    return [
-        f"## {spec.title} (`{spec.name}`)",
+    of = subject(name)
+    spec, lines = of.spec, size(of)
+    longer = f"; longer than the 300 that an adapter should have for {of.cases.longer}" if of.cases.longer else ""
+    proofs = [(name, says, count) for name, says, count in planned(of) if count]
+    checks = sum(count for *_, count in proofs)
+    return page(
+        spec.title,
+        f"providers/{name}",
+        f"`{name}`, in {lines.code} lines of code ({lines.lines} with comments and blank lines), its simulator and its"
+        f" cases not counted{longer}. All providers: [providers](../providers.md).",
         table(["", ""], facts(spec)),
-        "What it promises:",
-        table(["verb", "the same operation again", "a query", '"not found"'], promises(spec)),
-        "Settings of an account:",
+        "## What is promised",
+        "\n".join(f"- **{sentence.partition(':')[0]}**:{sentence.partition(':')[2]}" for sentence in promises(spec)),
+        "What the engine makes of it: [states](../../states.md#after-an-unknown-outcome).",
+        "## Settings of an account",
         table(["setting", "kind", "default"], settings(spec.settings)),
-        "Its words:",
+        "## Its words",
         table(["word", "means"], words(spec)),
-    ]
+        "## What is proven",
+        f"{len(proofs)} proofs with {checks} checks, made from {len(of.cases.answers)} recorded answers and"
+        f" {len(of.cases.callbacks)} callbacks, on every run of the tests and by `mypay provider check {name}`. They"
+        " are about the documents and the simulator that was made from them; nothing here was tried against the"
+        " provider itself.",
+        table(["proof", "what it says", "checks"], proofs),
+        "At its simulator, over HTTP, with its ledger:",
+        "\n".join(f"- {scenario.says}" for scenario in of.cases.scenarios),
+    )
 
 
 def facts(spec: ProviderSpec) -> list[tuple[str, str]]:
@@ -93,21 +119,6 @@ def schedule(queries: QuerySchedule) -> str:
     days, minutes = queries.end_s / 86_400, queries.end_s / 60
     end = f"{days:g} days" if days >= 1 else f"{minutes:g} minutes"
     return f"after {first} s, then every {queries.every_s:g} s, for {end}; then it goes to review"
-
-
-def promises(spec: ProviderSpec) -> list[tuple[str, ...]]:
-    """The uncertainty of each verb."""
-    return [(code(verb), *uncertainty(each.uncertainty)) for verb, each in spec.verbs.items() if verb is not Verb.QUERY]
-
-
-def uncertainty(said: Uncertainty) -> tuple[str, str, str]:
-    """What sending again does, whether a query tells the truth, and what it proves that nothing is found."""
-    window = f", for {said.window_s} s" if said.window_s is not None else ""
-    asked = "tells the truth" if said.lookup == "authoritative" else "is not possible"
-    absent = (
-        "proves nothing" if said.absence_after_s is None else f"after {said.absence_after_s:g} s: it did not happen"
-    )
-    return AGAIN[said.idempotency] + window, asked, absent if said.lookup == "authoritative" else ""
 
 
 def settings(struct: type[Struct]) -> list[tuple[str, str, str]]:
