@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
+from gateway import ids
 from providers.mpesa.cases import PUBLIC_KEY
-from tests.e2e.shop import Ended, Shop, phone, shop
+from tests.e2e.shop import Ended, Shop, phone, shop, within
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
 
@@ -82,9 +83,9 @@ async def pay(merchant: Shop, account: str, method: dict[str, str], **more: Any)
     return str(made["id"])
 
 
-async def ledger(merchant: Shop, payment: str) -> dict[str, list[dict[str, Any]]]:
+async def ledger(merchant: Shop, payment: str, reference: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """What M-Pesa did about it: it knows our reference alone."""
-    reference = (await merchant.operation(payment))["reference"]
+    reference = reference or (await merchant.operation(payment))["reference"]
     url = f"{merchant.mypay.simulators['mpesa']}/_simulator/ledger"
     return dict((await merchant.client.get(url, params={"reference": reference})).json())
 
@@ -186,3 +187,114 @@ async def test_a_part_of_a_shilling_is_refused(merchant: Shop, account: str) -> 
     answer = await merchant.client.post("/v1/payments", headers=merchant.mypay.headers(), json=body)
     assert answer.status_code in (400, 422), answer.text
     assert "amount_not_representable" in answer.text
+
+
+# --- Refunds and payouts ----------------------------------------------------------------------------------------------
+
+
+class Ending(NamedTuple):
+    """How a refund or payout ends; `moved`: how often money went out."""
+
+    status: str
+    failure: str | None = None
+    moved: int = 1
+
+
+PAYOUTS: Final = {
+    "000": Ending("succeeded"),
+    "001": Ending("succeeded"),  # accepted, and a callback
+    "002": Ending("failed", "insufficient_funds", 0),
+    "003": Ending("failed", "declined", 0),
+    "005": Ending("succeeded"),  # done, and never answered
+    "006": Ending("succeeded"),
+    "008": Ending("succeeded"),
+    "013": Ending("succeeded"),  # nobody called back
+    "016": Ending("succeeded"),
+}
+REFUNDS: Final = {  # by amount: its last digits choose
+    15000: Ending("succeeded"),
+    5000: Ending("succeeded"),
+    5001: Ending("succeeded"),
+    5002: Ending("failed", "insufficient_funds", 0),
+    5003: Ending("failed", "declined", 0),
+    5005: Ending("succeeded"),
+    5006: Ending("succeeded"),
+    5008: Ending("succeeded"),
+    5013: Ending("succeeded"),
+}
+
+
+async def post(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await merchant.client.post(path, headers=merchant.mypay.headers(), json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def settled(merchant: Shop, path: str) -> dict[str, Any]:
+    """The refund or payout, once it is over."""
+
+    async def over() -> dict[str, Any] | None:
+        shown = (await merchant.client.get(path, headers=merchant.mypay.headers())).json()
+        return shown if shown["status"] in ("succeeded", "failed") else None
+
+    return dict(await within(over))
+
+
+def ending(shown: dict[str, Any], moved: list[Any]) -> Ending:
+    return Ending(shown["status"], shown["failure"] and shown["failure"]["code"], len(moved))
+
+
+async def test_payouts_end_as_promised(merchant: Shop, account: str) -> None:
+    async def live(digits: str) -> Ending:
+        body = {"amount": 15000, "currency": "LSL", "account": account, "destination": phone(digits)}
+        made = await post(merchant, "/v1/payouts", body)
+        shown = await settled(merchant, f"/v1/payouts/{made['id']}")
+        sql = "select reference from operations where payment_id = $1 and verb = 'payout'"
+        reference = await merchant.pool.fetchval(sql, ids.read(ids.PAYOUT, made["id"]))
+        return ending(shown, (await ledger(merchant, "", reference))["payouts"])
+
+    found = dict(zip(PAYOUTS, await asyncio.gather(*map(live, PAYOUTS)), strict=True))
+    assert found == PAYOUTS
+
+
+async def test_refunds_end_as_promised(merchant: Shop, account: str) -> None:
+    async def live(amount: int) -> Ending:
+        payment = await pay(merchant, account, phone("000"))
+        await merchant.final(payment)
+        made = await post(merchant, "/v1/refunds", {"payment": payment, "amount": amount})
+        shown = await settled(merchant, f"/v1/refunds/{made['id']}")
+        given = (await ledger(merchant, "", (await merchant.operation(payment, "refund"))["reference"]))["refunds"]
+        assert sum(each["amount"] for each in given) == (await merchant.get(payment))["amount_refunded"]
+        return ending(shown, given)
+
+    found = dict(zip(REFUNDS, await asyncio.gather(*map(live, REFUNDS)), strict=True))
+    assert found == REFUNDS
+
+
+async def test_a_refund_is_not_taken_for_the_providers_own_doing(merchant: Shop, account: str) -> None:
+    """Asked about the payment after it was refunded, M-Pesa says that it was reversed: by us."""
+    payment = await pay(merchant, account, phone("000"))
+    await merchant.final(payment)
+    made = await post(merchant, "/v1/refunds", {"payment": payment})
+    await settled(merchant, f"/v1/refunds/{made['id']}")
+    asked = len((await ledger(merchant, payment))["requests"])
+    answer = await merchant.client.post(f"/v1/payments/{payment}/verify", headers=merchant.mypay.headers(), json={})
+    assert answer.status_code == 200, answer.text
+
+    async def answered() -> bool:
+        query = await merchant.operation(payment, "query")
+        return len((await ledger(merchant, payment))["requests"]) > asked and query["answered_at"] is not None
+
+    await within(answered)
+    shown = await merchant.get(payment)
+    assert (shown["status"], shown["amount_refunded"], shown["review"]) == ("succeeded", 15000, None)
+
+
+async def test_only_one_reversal_of_a_payment_is_asked_for(merchant: Shop, account: str) -> None:
+    payment = await pay(merchant, account, phone("000"))
+    await merchant.final(payment)
+    made = await post(merchant, "/v1/refunds", {"payment": payment, "amount": 5000})
+    assert (await settled(merchant, f"/v1/refunds/{made['id']}"))["status"] == "succeeded"
+    body = {"payment": payment, "amount": 1000}
+    answer = await merchant.client.post("/v1/refunds", headers=merchant.mypay.headers(), json=body)
+    assert answer.status_code in (400, 409), answer.text
