@@ -17,7 +17,7 @@ MASK: Final = "***"
 WORDS_LENGTH: Final = 500  # of a provider's message, which every event repeats
 NAME_LENGTH: Final = 255  # of a provider's name for an operation
 
-_SENSITIVE: Final = re.compile(r"auth|cookie|key|token|secret|signature|password|credential|otp", re.IGNORECASE)
+_SENSITIVE: Final = re.compile(r"auth|cookie|key|token|session|secret|signature|password|credential|otp", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"(?<!\d)[2-6](?:[ -]?\d){12,18}(?!\d)", re.ASCII)  # PANs begin with 2 to 6: ISO/IEC 7812
 
 
