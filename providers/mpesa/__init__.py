@@ -16,6 +16,7 @@ from providers.contract import (
 from providers.declines import DeclineCode
 from providers.mpesa import callbacks, operations, spec, wire
 
+MARKETS: Final = tuple(spec.MARKETS.values())
 _WORDS: Final = {**spec.CODES, **spec.STATES}
 
 # A conversation id that came before is answered "Duplicate Transaction" (INS-10). "Transaction not found" (INS-23) can
@@ -26,10 +27,11 @@ REVERSING: Final = Uncertainty(idempotency="reference", lookup="authoritative")
 SPEC: Final = ProviderSpec(
     name="mpesa",
     title="M-Pesa",
-    countries=frozenset(market.country for market in spec.MARKETS.values()),
-    currencies=frozenset(market.currency for market in spec.MARKETS.values()),
+    countries=frozenset(market.country for market in MARKETS),
+    currencies=frozenset(market.currency for market in MARKETS),
     methods=frozenset({"mobile_money"}),
-    limits={market.currency: Limit(min=1, max=10**15) for market in spec.MARKETS.values()},  # none is published
+    # None is published; each application sets its own in the portal.
+    limits={**{market.currency: Limit(min=1, max=10**15) for market in MARKETS}, "TZS": Limit(min=100, max=10**15)},
     settings=spec.MpesaAccount,
     identity=frozenset({"base_url", "environment", "market", "service_provider_code"}),
     base_url=spec.base_url,

@@ -25,6 +25,7 @@ from providers.declines import DeclineCode
 from providers.mpesa import cases, spec
 from providers.mpesa.platform_key import decrypted
 from providers.registry import PROVIDERS
+from providers.shown import shown_response
 
 SPEC = PROVIDERS["mpesa"]
 
@@ -206,6 +207,13 @@ def test_settings_that_m_pesa_would_refuse(wrong):
         msgspec.convert(members, SPEC.settings, dec_hook=lambda kind, value: kind(value))
 
 
+def answer(status, **members):
+    return HttpResponse(status=status, content=msgspec.json.encode(members))
+
+
+SESSION = answer(200, output_ResponseCode="INS-0", output_SessionID="AAA6d1")
+
+
 def logged_in(answers, account=cases.ACCOUNT):
     steps = SPEC.authenticate(account)
     requests = [next(steps)]
@@ -226,6 +234,11 @@ def test_a_login_encrypts_the_key_and_the_session():
     assert (credentials.ttl_s, credentials.settles_s) == (1140, 30)
 
 
+def test_a_session_is_not_shown():
+    """It authenticates as the key does, and comes in an answer."""
+    assert "AAA6d1" not in shown_response(SESSION)
+
+
 def test_a_session_that_cannot_be_created_is_no_refusal():
     """The transport makes NotSent of it, which is tried again."""
     with pytest.raises(msgspec.ValidationError):
@@ -235,10 +248,6 @@ def test_a_session_that_cannot_be_created_is_no_refusal():
 def test_a_public_key_that_is_none_is_a_refusal():
     with pytest.raises(LoginRefused, match="public_key"):
         next(SPEC.authenticate(replace(cases.ACCOUNT, public_key="no key")))
-
-
-def answer(status, **members):
-    return HttpResponse(status=status, content=msgspec.json.encode(members))
 
 
 @pytest.mark.parametrize(
@@ -257,8 +266,6 @@ def test_only_the_doors_refusal_ends_a_session(response, expired):
 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------
-
-SESSION = answer(200, output_ResponseCode="INS-0", output_SessionID="AAA6d1")
 
 
 @pytest.mark.parametrize(
