@@ -68,7 +68,8 @@ def _authorized(root: Root, operation: Operation, outcome: Authorized, now: date
 def _pending(root: Root, operation: Operation, outcome: Pending, now: datetime) -> None:
     own_reference(root, operation, outcome.provider_reference, now)
     acted = operation.state is State.ACTION_REQUIRED
-    if move(root, operation, OperationFact.PENDING, now) == State.PENDING:
+    waits = acted and outcome.awaits_payer
+    if not waits and move(root, operation, OperationFact.PENDING, now) == State.PENDING:
         advance(root, PaymentFact.CONFIRMED if acted else PaymentFact.SENT, now)
     queries.schedule(root, operation, now)
 
