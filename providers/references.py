@@ -11,7 +11,6 @@ from uuid import UUID
 
 from providers.contract import ReferenceFormat
 
-
 OURS: Final = "x"  # in a layout: a character that we choose
 
 # Where a provider wants UUIDs of version 4 (RFC 9562, section 5.4): hexadecimal digits around version and variant.
