@@ -28,7 +28,12 @@ def secrets_of(settings: Struct) -> tuple[str, ...]:
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers, with the values of those that authenticate masked."""
-    return {name: MASK if _SENSITIVE.search(name) else value for name, value in headers.items()}
+    return {name: MASK if is_sensitive(name) else value for name, value in headers.items()}
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether a header or member of this name may authenticate somebody."""
+    return _SENSITIVE.search(name) is not None
 
 
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
