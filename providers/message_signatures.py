@@ -80,12 +80,13 @@ def public_keys(text: str) -> list[bytes]:
     return keys
 
 
-def verify_message(request: CallbackRequest, keys: str) -> None:
+def verify_message(request: CallbackRequest, keys: str | None) -> None:
     """Signed by one of the `keys` (PEM) for this address and body: `COVERED` at least, and at most five minutes ago.
 
     The address is one account's alone, so that what its sender signed for another customer is not taken for ours.
     """
-    if not any(_is_signed(request, algorithm, key) for key in public_keys(keys) for algorithm in _ALGORITHMS):
+    known = public_keys(keys) if keys else []
+    if not any(_is_signed(request, algorithm, key) for key in known for algorithm in _ALGORITHMS):
         raise SignatureInvalid("no signature of one of the account's keys")
 
 

@@ -9,7 +9,6 @@ from providers.contract import (
     Credentials,
     Declined,
     Flow,
-    HttpResponse,
     Login,
     MobileMoney,
     Operation,
@@ -55,16 +54,16 @@ def query(operation: Operation, account: PawaPayAccount) -> Flow:
     response = yield get(f"{spec.COLLECTIONS[target.verb][0]}/{target.reference}")
     if response.status != 200:
         return Ambiguous(detail=f"HTTP {response.status}")
-    found = wire.found(response.content)
-    if found.status == "NOT_FOUND":
-        return Absent()
-    return _about(found.data, target, wire.outcome(found.data))
+    found = wire.decode(response.content)
+    return Absent() if found.status == "NOT_FOUND" else _about(found.data or wire.Transaction(), target)
 
 
 def check(settings: PawaPayAccount, callback_url: str) -> Flow:
     """Is the token good?"""
     response = yield get("/v2/active-conf")
-    return Succeeded() if response.status == 200 else _refused(response)
+    if response.status in (401, 403):
+        return Declined(code=DeclineCode.CONFIGURATION, provider_code=str(response.status))
+    return Succeeded() if response.status == 200 else Ambiguous(detail=f"HTTP {response.status}")
 
 
 def _with_wallet(operation: Operation, side: str) -> Flow:
@@ -79,27 +78,21 @@ def _with_wallet(operation: Operation, side: str) -> Flow:
 
 
 def _start(operation: Operation, body: dict[str, Any]) -> Flow:
+    """An error refuses only in pawaPay's own words; any other proves nothing, and 500 means "do not assume failure"."""
     path, name = spec.COLLECTIONS[operation.verb]
     response = yield post_json(path, {name: operation.reference, **body, "clientReferenceId": operation.payment})
-    if response.status != 200:
-        return _refused(response, operation)
-    said = wire.transaction(response.content)
-    return _about(said, operation, wire.outcome(said))
-
-
-def _refused(response: HttpResponse, operation: Operation | None = None) -> Outcome:
-    """An error in pawaPay's own words was made before anything was done; any other answer proves nothing."""
-    if response.status in (400, 401, 403):
-        said = wire.transaction(response.content)
-        if said.failure_reason.failure_code in spec.FAILURES:
-            return _about(said, operation, wire.declined(said))
+    if response.status in (200, 400, 401, 403):
+        said = wire.decode(response.content)
+        outcome = _about(said, operation) if said.name else wire.outcome(said)
+        if response.status == 200 or isinstance(outcome, Declined):
+            return outcome
     return Ambiguous(detail=f"HTTP {response.status}")
 
 
-def _about(said: wire.Transaction, operation: Operation | None, outcome: Outcome) -> Outcome:
-    if operation is not None and said.name not in (None, operation.reference):
+def _about(said: wire.Transaction, operation: Operation) -> Outcome:
+    if said.name != operation.reference:
         return Ambiguous(detail="the answer is about another transaction")
-    return outcome
+    return wire.outcome(said)
 
 
 def _sum(operation: Operation) -> dict[str, str]:

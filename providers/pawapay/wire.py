@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from providers.contract import ActionRequired, Declined, Outcome, Pending, Redirected, Succeeded
+from providers.contract import Declined, Outcome, Pending, Succeeded
 from providers.declines import DeclineCode
 from providers.money import from_major
 from providers.pawapay import spec
@@ -28,8 +28,8 @@ class Transaction(Struct, frozen=True, kw_only=True, rename="camel"):
     amount: str | None = None
     currency: str | None = None
     provider_transaction_id: str | None = None
-    authorization_url: str | None = None
-    failure_reason: Reason = Reason()
+    failure_reason: Reason | None = None
+    data: "Transaction | None" = None  # in the answer to a query, whose own status is FOUND or NOT_FOUND
 
     def __post_init__(self) -> None:
         """Refuse an amount that is none: decoding makes it an error of msgspec's."""
@@ -46,40 +46,22 @@ class Transaction(Struct, frozen=True, kw_only=True, rename="camel"):
         return self.refund_id or self.payout_id or self.deposit_id
 
 
-class Found(Struct, frozen=True):
-    """The answer to a query: FOUND, with data, or NOT_FOUND."""
-
-    status: str
-    data: Transaction = Transaction()
-
-
-transaction: Final = msgspec.json.Decoder(Transaction).decode
-found: Final = msgspec.json.Decoder(Found).decode
+decode: Final = msgspec.json.Decoder(Transaction).decode
 
 
 def outcome(said: Transaction) -> Outcome:
-    """What is said about a transaction, whoever brings it. An unknown word is Pending."""
-    kind, reference, word = (
-        spec.STATUSES.get(said.status),
-        said.provider_transaction_id,
-        said.failure_reason.failure_code,
-    )
+    """What is said about a transaction, whoever brings it. Failed is what states a reason, and not the one in doubt."""
+    reason = said.failure_reason or Reason()
+    code, reference = spec.FAILURES.get(reason.failure_code), said.provider_transaction_id
+    kind = spec.STATUSES.get(said.status or ("REJECTED" if code else ""))  # errors of a request state no status
     if kind is Succeeded:
         return Succeeded(provider_reference=reference, amount=said.minor, currency=said.currency)
-    if kind is Declined and word != spec.IN_DOUBT:
-        return declined(said)
-    if kind is Pending and said.authorization_url:
-        return ActionRequired(action=Redirected(said.authorization_url), provider_reference=reference)
-    unknown = None if kind is Pending else word if kind else said.status
-    return Pending(provider_reference=reference, provider_code=unknown)
-
-
-def declined(said: Transaction) -> Declined:
-    """A decline in pawaPay's own words."""
-    reason = said.failure_reason
-    return Declined(
-        code=spec.FAILURES.get(reason.failure_code, DeclineCode.DECLINED),
-        provider_code=reason.failure_code or None,
-        provider_message=reason.failure_message,
-        provider_reference=said.provider_transaction_id,
-    )
+    if kind is Declined and reason.failure_code not in ("", spec.IN_DOUBT):
+        return Declined(
+            code=code or DeclineCode.DECLINED,
+            provider_code=reason.failure_code,
+            provider_message=reason.failure_message,
+            provider_reference=reference,
+        )
+    word = None if kind is Pending else reason.failure_code or said.status
+    return Pending(provider_reference=reference, provider_code=word)
