@@ -19,11 +19,12 @@ def get(path: str, query: Mapping[str, str] | None = None) -> HttpRequest:
     return HttpRequest(method="GET", path=path, query=query or {})
 
 
-def post_json(path: str, body: object, headers: Mapping[str, str] | None = None) -> HttpRequest:
+def post_json(
+    path: str, body: object, headers: Mapping[str, str] | None = None, *, query: Mapping[str, str] | None = None
+) -> HttpRequest:
     """A POST of a Struct or dict as JSON. The order of its members is the order of the bytes."""
-    return HttpRequest(
-        method="POST", path=path, headers={"content-type": "application/json", **(headers or {})}, content=_encode(body)
-    )
+    form = {"content-type": "application/json", **(headers or {})}
+    return HttpRequest(method="POST", path=path, query=query or {}, headers=form, content=_encode(body))
 
 
 def post_form(path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> HttpRequest:

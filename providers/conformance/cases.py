@@ -94,6 +94,7 @@ class Step(Struct, frozen=True, kw_only=True):
     last: type[Outcome]
     moved: int
     deadline_s: float = 5.0  # short where the simulator never answers
+    presses: str | None = None  # a button of the page that a redirect leads to: "?pay=yes" after its address
 
 
 class Scenario(Struct, frozen=True, kw_only=True):

@@ -98,13 +98,13 @@ def with_more_members(content: bytes) -> bytes | None:
         return [more(member) for member in value] if isinstance(value, list) else value
 
     body = read(content)
-    return msgspec.json.encode(more(body)) if isinstance(body, dict) else None
+    return msgspec.json.encode(more(body)) if isinstance(body, dict | list) else None
 
 
 def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     """The body with each of its members missing, null, or of another type, one at a time."""
     body = read(content)
-    if isinstance(body, dict):
+    if isinstance(body, dict | list):
         for path, variant in _damaged(body):
             yield path, msgspec.json.encode(variant)
 

@@ -17,11 +17,13 @@ from msgspec.structs import asdict, replace
 from providers.conformance.cases import Scenario, Step, about
 from providers.conformance.suite import Check, Subject, require
 from providers.contract import (
+    ActionRequired,
     CallbackRequest,
     CallbackUnreadable,
     Notice,
     Operation,
     Outcome,
+    Redirected,
     SignatureInvalid,
     Verb,
 )
@@ -132,6 +134,8 @@ async def _performed(on: Stage, of: Subject, step: Step, operation: Operation, w
     """The first outcome of a step must be of its kind, and so must the one that queries come to."""
     outcome = await on.perform(operation, deadline_s=step.deadline_s)
     require(isinstance(outcome, step.first), f"{where} begins with {outcome}")
+    if step.presses is not None:
+        await _press(outcome, step.presses)
     if Verb.QUERY not in of.spec.verbs:
         return outcome
     named = asdict(outcome).get("provider_reference") or operation.provider_reference
@@ -143,6 +147,17 @@ async def _performed(on: Stage, of: Subject, step: Step, operation: Operation, w
             return last
         require(time.monotonic() < until, f"{where} ends with {last}")
         await asyncio.sleep(NAP_S)
+
+
+async def _press(outcome: Outcome, button: str) -> None:
+    """What the payer does with a browser."""
+    page = outcome.action if isinstance(outcome, ActionRequired) else None
+    require(isinstance(page, Redirected), "there is no page to press a button of")
+    assert isinstance(page, Redirected)
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        shown = await browser.get(page.url)
+        require(shown.is_success, f"the page answers HTTP {shown.status_code}")
+        await browser.post(page.url + button)
 
 
 async def _moved(on: Stage, step: Step, operation: Operation, where: str) -> None:

@@ -10,11 +10,13 @@ from providers.contract import (
     ActionRequired,
     Ambiguous,
     Declined,
+    HttpResponse,
     Notice,
     Operation,
     Otp,
     Outcome,
     Pending,
+    Redirected,
     Reversed,
     Secret,
     Succeeded,
@@ -33,10 +35,19 @@ ACCOUNT: Final = CPayAccount(
 )
 OTP_ACCOUNT: Final = msgspec.structs.replace(ACCOUNT, flow="otp")
 
+CARD_ACCOUNT: Final = msgspec.structs.replace(ACCOUNT, flow="card")
+E164_ACCOUNT: Final = msgspec.structs.replace(ACCOUNT, msisdn_format="e164")
+
 CHARGE: Final = operation(REFERENCE)
 QUERY: Final = about(CHARGE, REFERENCE)
 CONFIRM: Final = about(CHARGE, REFERENCE, Verb.CONFIRM)
+PAYOUT: Final = operation(REFERENCE, Verb.PAYOUT, payee="Mpho Mokoena")
+KNOWN_PAYOUT: Final = msgspec.structs.replace(PAYOUT, provider_reference="CP0000000001")
+INQUIRY: Final = about(PAYOUT, REFERENCE)
+KNOWN_INQUIRY: Final = about(KNOWN_PAYOUT, REFERENCE)
 ID: Final = "CP0000000001"
+CARD_PAGE: Final = "https://cards.example/pay?id=1&lang=en"
+ON_PAGE: Final = ActionRequired(action=Redirected(CARD_PAGE))
 SUCCEEDED: Final = Succeeded(provider_reference=ID)
 ENTER_CODE: Final = ActionRequired(action=Otp("Enter the code that C-Pay sent to the payer."), provider_reference=ID)
 
@@ -98,7 +109,69 @@ def refused(says: str, status: int, code: DeclineCode, row: str, **fields: Any) 
     return case(says, CHARGE, body, expect, row, status)
 
 
+def on_card(says: str, asked: Operation, given: HttpResponse, expect: Outcome, row: str | None = None) -> Case:
+    """An answer to an account whose payers enter cards."""
+    return Case(says=says, operation=asked, answers=(given,), expect=expect, row=row, account=CARD_ACCOUNT)
+
+
+LINK: Final = {"StatusCode": "202", "Description": "Payment Link Created."}
+FRAME: Final = b'<html><body><iframe src="https://cards.example/pay?id=1&amp;lang=en"></iframe></body></html>'
+CARDS: Final = (
+    on_card("a card page, by a header of an HTTP 400", CHARGE, answer(LINK, 400, {"redirecturl": CARD_PAGE}), ON_PAGE),
+    on_card("a card page, in a frame of an HTTP 202", CHARGE, answer(FRAME, 202), ON_PAGE),
+    on_card("a page without a frame", CHARGE, answer(b"<html></html>", 202), Unknown(detail="DecodeError")),
+    on_card(
+        "the card is not entered yet",
+        QUERY,
+        answer(said(None, reasonCode="paymentIncomplete")),
+        Pending(provider_reference=ID),
+    ),
+    on_card("the card was charged", QUERY, answer(said("PROCESSED")), SUCCEEDED, "PROCESSED"),
+)
+
+
+def transfer(state: str, **fields: Any) -> dict[str, Any]:
+    """One payout in an inquiry's list."""
+    return {"state": state, "issuertrxref": None, "acquirertrxref": ID, "walletdestination": "58123000", **fields}
+
+
+ANOTHER: Final = transfer("SUCCESS", acquirertrxref="CP0000000009")
+PAYOUTS: Final = (
+    case("a payout is accepted", PAYOUT, said("ACCEPTED"), Pending(provider_reference=ID), "ACCEPTED"),
+    case("a payout is denied", PAYOUT, said("DENIED"), declined(DeclineCode.DECLINED, "DENIED"), "DENIED"),
+    case("a payout arrived", KNOWN_INQUIRY, [ANOTHER, transfer("SUCCESS")], Succeeded(), "SUCCESS"),
+    case("a payout is under way", KNOWN_INQUIRY, [transfer("OPEN")], Pending(), "OPEN"),
+    case(
+        "a payout was rejected",
+        KNOWN_INQUIRY,
+        [transfer("FAILED", rejectMessage="No such wallet"), ANOTHER],
+        Declined(code=DeclineCode.DECLINED, provider_code="FAILED", provider_message="No such wallet"),
+        "FAILED",
+    ),
+    case(
+        "a payout found by our name",
+        INQUIRY,
+        [transfer("SUCCESS", issuertrxref=PAYOUT.reference)],
+        Succeeded(),
+        "SUCCESS",
+    ),
+    case(
+        "a payout that is not in the list",
+        INQUIRY,
+        [ANOTHER],
+        Ambiguous(detail="0 of the day's 1 payouts go by its name"),
+    ),
+    case(
+        "two payouts of one name",
+        KNOWN_INQUIRY,
+        [transfer("SUCCESS"), transfer("FAILED")],
+        Ambiguous(detail="2 of the day's 2 payouts go by its name"),
+    ),
+)
+
 ANSWERS: Final = (
+    *CARDS,
+    *PAYOUTS,
     *stated("SUCCESS", SUCCEEDED),
     *stated("processed", SUCCEEDED),
     *stated("Open", Pending(provider_reference=ID)),
@@ -185,7 +258,7 @@ def pushed(
     says: str, digits: str, first: type[Outcome], last: type[Outcome], *, callbacks: int = 1, deadline_s: float = 5
 ) -> Scenario:
     """A USSD push."""
-    moved = int(last is Succeeded)
+    moved = int(last in (Succeeded, Reversed))
     step = Step(operation=payer(digits), first=first, last=last, moved=moved, deadline_s=deadline_s)
     return Scenario(says=says, steps=(step,), callbacks=callbacks)
 
@@ -206,6 +279,20 @@ def with_code(says: str, digits: str, first: type[Outcome], last: type[Outcome],
     )
 
 
+def on_page(says: str, digits: str, last: type[Outcome], button: str) -> Scenario:
+    """A charge whose payer enters a card."""
+    moved = int(last is Succeeded)
+    step = Step(operation=payer(digits), first=ActionRequired, last=last, moved=moved, presses=button)
+    return Scenario(says=says, account=CARD_ACCOUNT, steps=(step,))
+
+
+def paid_out(says: str, digits: str, first: type[Outcome], last: type[Outcome], *, deadline_s: float = 5) -> Scenario:
+    """A payout to a wallet, asked about among those of its day."""
+    payout = operation(REFERENCE, Verb.PAYOUT, phone=f"+26658123{digits}", payee="Mpho Mokoena")
+    step = Step(operation=payout, first=first, last=last, moved=int(last is Succeeded), deadline_s=deadline_s)
+    return Scenario(says=says, steps=(step,))
+
+
 CASES: Final = Cases(
     account=ACCOUNT,
     answers=ANSWERS,
@@ -218,6 +305,15 @@ CASES: Final = Cases(
         pushed("charged, and no answer", "005", Unknown, Succeeded, deadline_s=0.3),
         pushed("charged, and an HTTP 500", "006", Ambiguous, Succeeded),
         pushed("success without a callback", "013", Pending, Succeeded, callbacks=0),
+        pushed("success, and then a reversal", "019", Pending, Reversed, callbacks=2),
+        msgspec.structs.replace(pushed("a number in E.164", "000", Pending, Succeeded), account=E164_ACCOUNT),
+        on_page("a card page", "000", Succeeded, "?pay=yes"),
+        on_page("a card page in a frame", "020", Succeeded, "?pay=yes"),
+        on_page("a card page, and the payer leaves", "000", Declined, "?pay=no"),
+        paid_out("a payout", "000", Pending, Succeeded),
+        paid_out("a payout that is denied", "002", Pending, Declined),
+        paid_out("a payout made, and no answer", "005", Unknown, Succeeded, deadline_s=0.3),
+        paid_out("a payout made, and an HTTP 500", "006", Ambiguous, Succeeded),
         pushed("duplicate callbacks", "017", Pending, Succeeded, callbacks=3),
         with_code("a code", "000", Succeeded, Succeeded),
         with_code("a code, and a decline", "002", Declined, Declined),

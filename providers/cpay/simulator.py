@@ -2,14 +2,17 @@
 
 The last three digits of the payer's number choose what happens; every other number approves::
 
-    000  approves after a second        004  never answers the prompt           013  approves, no callback
-    002  is denied                      005  approves; no answer is ever sent   017  approves, three callbacks
-    003  cancels                        006  approves; the answer is HTTP 500   018  has no wallet
+    000  approves after a second        005  approves; no answer is ever sent   017  approves, three callbacks
+    002  is denied                      006  approves; the answer is HTTP 500   018  has no wallet
+    003  cancels                        013  approves, no callback              019  approves; reversed a second later
+    004  never answers the prompt                                               020  gets the card page in a frame
 
 With USSD push that happens a second after the request (005 and 006 at once); with OTP when the code arrives: 123456 is
-right. As the document promises nothing about a repeated extTransactionId, a repeated request charges again. Checksums
-are checked when the API key's HMAC secret was set at `/_simulator/secrets`; otherwise only their form is. Callbacks
-are unsigned. Answers are wrapped in "return", callbacks have capitalised keys, as seen in the wild.
+right; with a card when the payer presses a button of the page, whose address is in the header `RedirectUrl` of an
+HTTP 400 (020: in a frame of an HTTP 202). A payout to such a number ends so a second after it was accepted. As the
+document promises nothing about a repeated extTransactionId, a repeated request charges or pays again. Checksums are
+checked when the API key's HMAC secret was set at `/_simulator/secrets`; otherwise only their form is. Callbacks are
+unsigned. Answers are wrapped in "return", callbacks have capitalised keys, as seen in the wild.
 """
 
 import hashlib
@@ -19,72 +22,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from providers.simulation import HANG, Callback, Reply, Request, Route, Simulator, json
+from providers.cpay.payers import IN_FRAME, NO_WALLET, PAGE, Body, Payment, PayoutBody, TransactionRequest
+from providers.simulation import Callback, Reply, Request, Route, Simulator, html, json, see_other
 
 RIGHT_OTP: Final = "123456"
 PROMPT_S: Final = 1.0  # until the payer answers the prompt
-
-
-class Behaviour(NamedTuple):
-    """How a payer ends a payment, how the provider answers meanwhile, and how often it calls back."""
-
-    status: str | None = "PROCESSED"  # None: never ends
-    reply: Reply | None = None
-    callbacks: int = 1
-
-
-APPROVES: Final = Behaviour()
-BEHAVIOURS: Final = {
-    "000": APPROVES,
-    "002": Behaviour("DENIED"),
-    "003": Behaviour("CANCELED"),
-    "004": Behaviour(None),
-    "005": Behaviour(reply=HANG),
-    "006": Behaviour(reply=json({"statusCode": "500", "description": "Internal server error"}, 500)),
-    "013": Behaviour(callbacks=0),
-    "017": Behaviour(callbacks=3),
-}
-NO_WALLET: Final = "018"
-
-
-class TransactionRequest(Struct, frozen=True, rename="camel"):
-    """The inner body of all three calls."""
-
-    ext_transaction_id: str
-    client_code: str
-    msisdn: str
-    amount: str
-    currency: str
-    checksum: str
-    redirect_url: str
-    otp: str = ""
-    short_description: str = ""
-    additional_data: dict[str, Any] = {}
-
-
-class Body(Struct, frozen=True, rename="camel"):
-    """The body of all three calls."""
-
-    transaction_request: TransactionRequest
-
-
-class Payment(Struct, kw_only=True):
-    """A payment, as the simulator remembers it, under its own id: references may repeat."""
-
-    id: str
-    request: TransactionRequest
-    at: float
-    status: str
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """What the payer's number chooses."""
-        return BEHAVIOURS.get(self.request.msisdn[-3:], APPROVES)
 
 
 class CPaySimulator(Simulator[Payment]):
@@ -104,12 +50,19 @@ class CPaySimulator(Simulator[Payment]):
             Route("POST", "/api/cpaypayments/payment", self.send_otp),
             Route("POST", "/api/cpaypayments/confirm", self.confirm),
             Route("GET", "/api/cpaypayments/transaction-status", self.query),
+            Route("POST", "/api/disbursements/wallet-topup-advance", self.pay_out),
+            Route("GET", "/api/disbursements/payment-inquiry", self.inquire),
+            Route("GET", r"/card/(\w+)", self.page),
+            Route("POST", r"/card/(\w+)", self.decide),
         ]
 
     def resume(self, key: str, state: Payment) -> None:
-        self._latest[state.request.ext_transaction_id] = state
-        if state.status == "OPEN":
+        if state.wallet is None:
+            self._latest[state.request.ext_transaction_id] = state
+        if state.status in ("OPEN", "ACCEPTED"):
             self.later(PROMPT_S, partial(self._end, state), since=state.at)
+        if state.status == "PROCESSED" and state.behaviour.reversed:
+            self.later(PROMPT_S, partial(self._reverse, state))
 
     def push(self, request: Request) -> Reply:
         """Prompt the payer on the handset."""
@@ -123,9 +76,12 @@ class CPaySimulator(Simulator[Payment]):
         return payment.behaviour.reply
 
     def send_otp(self, request: Request) -> Reply:
-        """Send the payer a code."""
+        """Send the payer a code, or make a page for the payer's card."""
         if refusal := self._refusal(request):
             return refusal
+        if request.query.get("cardPayment") == "true":
+            payment = self._open(request, "CARD")
+            return _link(payment, f"http://{request.headers.get('host', 'localhost')}/card/{payment.id}")
         return json({"return": {**_answer(self._open(request, "OTPSEND")), "reasonCode": "otpSent"}})
 
     def confirm(self, request: Request) -> Reply:
@@ -149,9 +105,43 @@ class CPaySimulator(Simulator[Payment]):
             return _problem(404, "Transaction not found")
         return json(_answer(payment))
 
+    def pay_out(self, request: Request) -> Reply:
+        """Top a wallet up; it is not settled yet when it is accepted."""
+        if refusal := self._refusal(request):
+            return refusal
+        payout = self._open(request, "ACCEPTED", _wallet(request))
+        if payout.behaviour.reply is None:
+            self.later(PROMPT_S, partial(self._end, payout))
+            return json(_capitalised(_answer(payout)))
+        self._end(payout)
+        return payout.behaviour.reply
+
+    def inquire(self, request: Request) -> Reply:
+        """The payouts that went to a wallet on a day, all of them."""
+        wallet, date = _wallet(request), request.query.get("dateTime")
+        found = [one for one in self.state.values() if one.wallet == wallet and _date(one.at) == date]
+        for one in found:
+            of = one.request
+            payment = of.additional_data.get("payment")
+            self.received(request, reference=of.ext_transaction_id, payment=payment, operation=None)
+        return json([_transfer(one) for one in found])
+
+    def page(self, request: Request, number: str) -> Reply:
+        """Where the payer enters a card."""
+        payment = self.state.get(number)
+        return html(PAGE.format(amount=payment.request.amount, id=number) if payment else "<p>No such payment.</p>")
+
+    def decide(self, request: Request, number: str) -> Reply:
+        """The payer pressed a button of the page."""
+        payment = self.state.get(number)
+        if payment is None:
+            return html("<p>No such payment.</p>", 404)
+        self._end(payment, None if request.query.get("pay") == "yes" else "CANCELED")
+        return see_other(payment.request.redirect_url)
+
     def _refusal(self, request: Request) -> Reply | None:
         """Note a request, and answer what is wrong with it."""
-        body = request.read(Body).transaction_request
+        body = _body(request)
         of = body.additional_data.get("payment")
         self.received(request, reference=body.ext_transaction_id, payment=of, operation=None)
         api_key = request.headers.get("authorization")
@@ -163,43 +153,91 @@ class CPaySimulator(Simulator[Payment]):
             return _problem(400, "Checksum does not match", "checksumError")
         return _problem(200, "Wallet account does not exist") if body.msisdn.endswith(NO_WALLET) else None
 
-    def _open(self, request: Request, status: str) -> Payment:
-        body = request.read(Body).transaction_request
-        payment = Payment(id=f"CP{len(self.state) + 1:010d}", request=body, at=time.time(), status=status)
-        self._latest[body.ext_transaction_id] = payment
+    def _open(self, request: Request, status: str, wallet: str | None = None) -> Payment:
+        number = f"CP{len(self.state) + 1:010d}"
+        payment = Payment(id=number, request=_body(request), at=time.time(), status=status, wallet=wallet)
+        if wallet is None:
+            self._latest[payment.request.ext_transaction_id] = payment
         self.keep(payment.id, payment)
         return payment
 
-    def _end(self, payment: Payment) -> None:
+    def _end(self, payment: Payment, instead: str | None = None) -> None:
         """What the payer does: money moves when they approve."""
-        behaviour = payment.behaviour
-        if behaviour.status is None or payment.status not in ("OPEN", "OTPSEND"):
+        status = instead or payment.behaviour.status
+        if status is None or payment.status not in ("OPEN", "OTPSEND", "CARD", "ACCEPTED"):
             return
-        payment.status = behaviour.status
-        if behaviour.status == "PROCESSED":
-            self._note_charge(payment)
-        self.keep(payment.id, payment)
-        content = msgspec.json.encode({key[0].upper() + key[1:]: value for key, value in _answer(payment).items()})
-        callback = Callback(content, {"content-type": "application/json"})
-        self.call_back(payment.request.redirect_url, [callback] * behaviour.callbacks)
+        payment.status = status
+        if status == "PROCESSED":
+            self._note_money(payment)
+            if payment.behaviour.reversed:
+                self.later(PROMPT_S, partial(self._reverse, payment))
+        self._tell(payment)
 
-    def _note_charge(self, payment: Payment) -> None:
+    def _reverse(self, payment: Payment) -> None:
+        """C-Pay takes a success back."""
+        payment.status = "REVERSED"
+        self._tell(payment)
+
+    def _tell(self, payment: Payment) -> None:
+        """Keep how a payment stands now, and call back; about payouts nobody is called."""
+        self.keep(payment.id, payment)
+        callback = Callback(msgspec.json.encode(_capitalised(_answer(payment))), {"content-type": "application/json"})
+        if payment.wallet is None:
+            self.call_back(payment.request.redirect_url, [callback] * payment.behaviour.callbacks)
+
+    def _note_money(self, payment: Payment) -> None:
         body = payment.request
         minor = int(body.amount.replace(".", ""))
         what = {"id": payment.id, "payment": body.additional_data.get("payment"), "reference": body.ext_transaction_id}
-        self.note("charges", **what, amount=minor, currency=body.currency)
+        self.note("payouts" if payment.wallet else "charges", **what, amount=minor, currency=body.currency)
+
+
+def _body(request: Request) -> TransactionRequest:
+    if request.path.startswith("/api/disbursements/"):
+        return request.read(PayoutBody).transaction_request.transaction_request
+    return request.read(Body).transaction_request
+
+
+def _wallet(request: Request) -> str:
+    return f"{request.query.get('destinationOperator', 'CPAY')} {request.query.get('destinationWalletNumber')}"
 
 
 def _answer(payment: Payment) -> dict[str, Any]:
+    on_page = payment.status == "CARD"
     return {
         "statusCode": "0000",
         "description": "Successful" if payment.status == "PROCESSED" else payment.status,
         "extTransactionId": payment.request.ext_transaction_id,
         "cPayTransactionId": payment.id,
-        "paymentRequestStatus": payment.status,
+        "paymentRequestStatus": None if on_page else payment.status,
         "additionalData": payment.request.additional_data,
-        "reasonCode": None,
+        "reasonCode": "paymentIncomplete" if on_page else None,
     }
+
+
+def _capitalised(members: dict[str, Any]) -> dict[str, Any]:
+    return {key[0].upper() + key[1:]: value for key, value in members.items()}
+
+
+def _transfer(payout: Payment) -> dict[str, Any]:
+    """A payout in an inquiry's list, where it goes by C-Pay's id."""
+    return {
+        "state": payout.status,
+        "issuertrxref": payout.request.ext_transaction_id,
+        "acquirertrxref": payout.id,
+        "walletdestination": payout.request.msisdn,
+        "rejectMessage": "Rejected by the operator" if payout.status == "DENIED" else None,
+        "createtime": datetime.fromtimestamp(payout.at, UTC).isoformat(),
+    }
+
+
+def _link(payment: Payment, url: str) -> Reply:
+    """The two ways in which a card page was seen to be announced."""
+    if payment.request.msisdn.endswith(IN_FRAME):
+        return html(f'<html><body><iframe src="{url}"></iframe></body></html>', 202)
+    said = {"StatusCode": "202", "Description": "Payment Link Created.", "ExtTransactionId": payment.id}
+    headers = {"content-type": "application/json", "RedirectUrl": url}
+    return Reply(status=400, content=msgspec.json.encode(said), headers=headers)
 
 
 def _problem(status: int, description: str, reason: str | None = None) -> Reply:

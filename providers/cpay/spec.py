@@ -1,4 +1,4 @@
-"""C-Pay's tables: its settings, paths, words and promises ("Chaperone Payments Api v1.1").
+"""C-Pay's tables: its settings, paths and words ("Chaperone Payments Api v1.1").
 
 C-Pay publishes no production address, hence `base_url` is a setting; nor limits, rate limits or what a repeated
 `extTransactionId` does, hence nothing is ever sent twice.
@@ -10,25 +10,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from providers.contract import (
-    ActionRequired,
-    Declined,
-    Limit,
-    Outcome,
-    Pending,
-    ReferenceFormat,
-    Reversed,
-    Secret,
-    Succeeded,
-    Uncertainty,
-)
+from providers.contract import ActionRequired, Declined, Outcome, Pending, ReferenceFormat, Reversed, Secret, Succeeded
 from providers.declines import DeclineCode
 
 
 class CPayAccount(Struct, frozen=True, kw_only=True):
     """One merchant number at C-Pay. `ca_bundle` is PEM text: the test environment's certificate is self-signed.
 
-    `flow`: the payer approves a USSD prompt (async, which C-Pay recommends) or reads us a code (otp).
+    `flow`: the payer approves a USSD prompt (async, which C-Pay recommends), reads us a code (otp), or enters a card on
+    C-Pay's page (card). `payout_operator`: to whose wallets its payouts go.
     """
 
     base_url: str
@@ -36,28 +26,26 @@ class CPayAccount(Struct, frozen=True, kw_only=True):
     client_code: str
     hmac_secret: Secret
     merchant_code: str
-    flow: Literal["async", "otp"] = "async"
+    flow: Literal["async", "otp", "card"] = "async"
+    payout_operator: Literal["CPAY", "mpesa", "ecocash", "mywallet", "khetsi"] = "CPAY"
     msisdn_format: Literal["local8", "e164"] = "local8"
     ca_bundle: str | None = None
 
 
-IDENTITY: Final = frozenset({"base_url", "client_code", "merchant_code"})
-COUNTRIES: Final = frozenset({"LS"})
-CURRENCIES: Final = frozenset({"LSL"})
-METHODS: Final = frozenset({"mobile_money"})
-LIMITS: Final = {"LSL": Limit(min=1, max=10**15)}
 REFERENCE: Final = ReferenceFormat(alphabet="0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", length=20)
 TIME_ZONE: Final = timezone(timedelta(hours=2), "Africa/Maseru")  # no summer time since 1944
 DESCRIPTION_LENGTH: Final = 20
 
-NEVER_TWICE: Final = Uncertainty(idempotency="none", lookup="authoritative")  # "not found" is documented nowhere
-
 CHARGE_PATHS: Final = {
     "async": "/api/cpaypayments/paymentrequest/async/transactions",
     "otp": "/api/cpaypayments/payment",
+    "card": "/api/cpaypayments/payment",
 }
+CARD_QUERY: Final = {"cardPayment": "true", "rememberMe": "false"}
 CONFIRM_PATH: Final = "/api/cpaypayments/confirm"
 STATUS_PATH: Final = "/api/cpaypayments/transaction-status"
+PAYOUT_PATH: Final = "/api/disbursements/wallet-topup-advance"
+INQUIRY_PATH: Final = "/api/disbursements/payment-inquiry"
 
 # paymentRequestStatus and reasonCode, in capitals since their case varies: what they say about a payment.
 STATUSES: Final[Mapping[str, type[Outcome]]] = {

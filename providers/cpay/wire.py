@@ -4,18 +4,24 @@ Answers and callbacks have one shape, sometimes wrapped in "return" and sometime
 compared in lower case.
 """
 
+import re
+from collections.abc import Mapping
+from html import unescape
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from providers.contract import ActionRequired, Declined, Otp, Outcome, Pending, Reversed, Succeeded
+from providers.contract import ActionRequired, Ambiguous, Declined, HttpResponse, Otp, Outcome, Pending, Redirected
 from providers.cpay import spec
 from providers.declines import DeclineCode
+from providers.outcomes import stated
 
 OTP_MESSAGE: Final = "Enter the code that C-Pay sent to the payer."
 
-_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_FRAME: Final = re.compile(r"<iframe[^>]*\ssrc\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
+_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_list: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 class Answer(Struct, frozen=True):
@@ -34,12 +40,27 @@ class Answer(Struct, frozen=True):
         return str(self.cpaytransactionid) if self.cpaytransactionid else None
 
 
+class Payout(Struct, frozen=True):
+    """One payout of those that went to a wallet on a day."""
+
+    state: str
+    issuertrxref: str | None = None
+    acquirertrxref: str | None = None
+    rejectmessage: str | None = None
+
+
 def answer(content: bytes) -> Answer:
     """Read an answer; a msgspec error when it is none, such as an HTML page."""
-    body = _decode(content)
+    body = _object(content)
     inner = body.get("return")
-    members = inner if isinstance(inner, dict) else body
-    return msgspec.convert({key.lower(): value for key, value in members.items()}, Answer)
+    return msgspec.convert(_lowered(inner if isinstance(inner, dict) else body), Answer)
+
+
+def page(response: HttpResponse) -> Outcome | None:
+    """The card page that an answer leads to, by a header (seen under HTTP 400) or in a frame (under 202), or None."""
+    frame = _FRAME.search(response.content.decode(errors="replace")) if response.status in (200, 202) else None
+    url = response.headers.get("redirecturl") or (unescape(frame[1]) if frame else "")
+    return ActionRequired(action=Redirected(url)) if re.match(r"https?://[^/\s]", url) else None
 
 
 def status(said: Answer) -> str | None:
@@ -53,16 +74,18 @@ def outcome(said: Answer) -> Outcome:
     word = status(said)
     if word is None:
         return Pending(provider_reference=said.transaction, provider_code=_unknown(said))
-    kind = spec.STATUSES[word]
-    if kind is Declined:
+    if word in spec.DECLINES:
         return declined(said, spec.DECLINES[word], word)
-    if kind is ActionRequired:
-        return ActionRequired(action=Otp(OTP_MESSAGE), provider_reference=said.transaction)
-    if kind is Succeeded:
-        return Succeeded(provider_reference=said.transaction)
-    if kind is Reversed:
-        return Reversed(provider_reference=said.transaction)
-    return Pending(provider_reference=said.transaction)
+    return stated(spec.STATUSES[word], provider_reference=said.transaction, action=Otp(OTP_MESSAGE))
+
+
+def payout(content: bytes, names: set[str | None]) -> Outcome:
+    """What an inquiry says about the one payout that goes by one of these names; nothing where none or several do."""
+    every = [msgspec.convert(_lowered(one), Payout) for one in _list(content)]
+    found = [one for one in every if {one.issuertrxref, one.acquirertrxref} & names]
+    if len(found) != 1:
+        return Ambiguous(detail=f"{len(found)} of the day's {len(every)} payouts go by its name")
+    return outcome(Answer(paymentrequeststatus=found[0].state, description=found[0].rejectmessage))
 
 
 def refusal(said: Answer) -> Declined | None:
@@ -77,6 +100,10 @@ def declined(said: Answer, code: DeclineCode, word: str) -> Declined:
     return Declined(
         code=code, provider_code=word, provider_message=said.description, provider_reference=said.transaction
     )
+
+
+def _lowered(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in members.items()}
 
 
 def _unknown(said: Answer) -> str | None:

@@ -200,6 +200,19 @@ SCENARIOS: Final = (
     scenario("a forged callback, then success", payer("016"), Pending, Succeeded, 1, callbacks=1),
     scenario("a page", operation(REFERENCE, method=Redirect()), ActionRequired, ActionRequired, 0),
     Scenario(
+        says="a page, and the payer pays",
+        steps=(
+            Step(
+                operation=operation(REFERENCE, method=Redirect()),
+                first=ActionRequired,
+                last=Succeeded,
+                moved=1,
+                presses="?outcome=succeeded",
+            ),
+        ),
+        callbacks=1,
+    ),
+    Scenario(
         says="a code",
         steps=(
             Step(operation=OTP_CHARGE, first=ActionRequired, last=ActionRequired, moved=0),
