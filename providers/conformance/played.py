@@ -190,12 +190,17 @@ def _agree(on: Stage, of: Subject, operation: Operation, last: Outcome) -> bool:
 
 def _authentic(of: Subject, on: Stage, request: Request) -> list[Notice]:
     """The notices of a callback, none where it is not the provider's."""
-    spec = of.spec.callback
-    assert spec is not None
+    assert of.spec.callback is not None
+    spec = of.spec.callback.of(on.account)
     kept = {name.lower(): value for name, value in request.headers.items() if name.lower() in spec.headers}
     query = msgspec.json.encode(request.query).decode() if request.query else ""
     received = CallbackRequest(
-        method=request.method, query=query, headers=kept, body=request.content, received_at=datetime.now(UTC)
+        method=request.method,
+        query=query,
+        headers=kept,
+        body=request.content,
+        received_at=datetime.now(UTC),
+        url=on.callback_url,
     )
     try:
         if spec.verify is not None:

@@ -3,7 +3,6 @@
 from typing import Final
 
 from providers.contract import READING, CallbackSpec, ProviderSpec, Verb, VerbSpec
-from providers.message_signatures import HEADERS
 from providers.pawapay import callbacks, operations, spec
 from providers.references import UUID4
 
@@ -26,9 +25,7 @@ SPEC: Final = ProviderSpec(
     },
     reference=UUID4,
     deadline_s=30,
-    callback=CallbackSpec(
-        parse=callbacks.parse, verify=callbacks.verify, headers=HEADERS, for_account=callbacks.of_account
-    ),
+    callback=CallbackSpec(parse=callbacks.parse, verify=callbacks.verify, for_account=callbacks.of_account),
     check=operations.check,
     statuses=spec.STATUSES,
     declines=spec.FAILURES,

@@ -9,12 +9,12 @@ from providers.standard_bank_pay import callbacks, operations, spec
 SPEC: Final = ProviderSpec(
     name="standard_bank_pay",
     title="Standard Bank Pay",
-    countries=spec.COUNTRIES,
+    countries=frozenset({"LS", "ZA"}),
     currencies=spec.CURRENCIES,
     methods=frozenset({"mobile_money"}),
     limits=spec.LIMITS,
     settings=spec.StandardBankPayAccount,
-    identity=spec.IDENTITY,
+    identity=frozenset({"base_url", "client_id"}),
     base_url=spec.base_url,
     authenticate=operations.authenticate,
     verbs={
@@ -23,12 +23,7 @@ SPEC: Final = ProviderSpec(
     },
     reference=UUID4,
     deadline_s=30,
-    callback=CallbackSpec(
-        parse=callbacks.parse,
-        verify=callbacks.verify,
-        headers=callbacks.STANDARD,
-        for_account=callbacks.of_account,
-    ),
+    callback=CallbackSpec(parse=callbacks.parse, verify=callbacks.verify, for_account=callbacks.of_account),
     check=operations.check,
     statuses=spec.STATUSES,
     declines=spec.DECLINES,

@@ -7,7 +7,7 @@ from providers.contract import CallbackRequest, CallbackSpec, CallbackUnreadable
 from providers.http import read_callback
 from providers.signing import verify_body, verify_standard_webhook, verify_timestamped
 from providers.standard_bank_pay import spec, wire
-from providers.standard_bank_pay.spec import Dialect, StandardBankPayAccount
+from providers.standard_bank_pay.spec import StandardBankPayAccount
 
 STANDARD: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
@@ -25,19 +25,19 @@ def verify(request: CallbackRequest, account: StandardBankPayAccount) -> None:
         verify_body(request, header, secrets)
 
 
-def parse(request: CallbackRequest, dialect: Dialect = spec.Dialect()) -> list[Notice]:  # noqa: B008 - a constant
+def parse(request: CallbackRequest, account: StandardBankPayAccount = spec.USUAL) -> list[Notice]:
     """What the bank says of a payment; the address that it came to tells of which."""
-    said = read_callback(lambda body: wire.read(wire.decode(body), dialect, "callback_"), request.body)
+    said = read_callback(lambda body: wire.read(wire.decode(body), account, "callback_"), request.body)
     if said.reference is None:
         raise CallbackUnreadable("no reference")
-    return [Notice(outcome=wire.outcome(said, dialect), provider_reference=said.reference)]
+    return [Notice(outcome=wire.outcome(said, account), provider_reference=said.reference)]
 
 
 def of_account(account: StandardBankPayAccount) -> CallbackSpec:
     """In the account's words, and proof only where it has a secret."""
     standard = account.signature_scheme == "standard_webhooks"
     return CallbackSpec(
-        parse=partial(parse, dialect=spec.dialect(account)),
+        parse=partial(parse, account=account),
         verify=verify if account.webhook_secret else None,
         headers=STANDARD if standard else (account.signature_header.lower(),),
     )

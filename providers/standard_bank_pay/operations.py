@@ -12,6 +12,7 @@ from providers.contract import (
     Credentials,
     Declined,
     Flow,
+    HttpRequest,
     HttpResponse,
     Login,
     LoginRefused,
@@ -25,9 +26,7 @@ from providers.declines import DeclineCode
 from providers.http import UNREADABLE, get, post_form, post_json
 from providers.money import to_major
 from providers.standard_bank_pay import spec, wire
-from providers.standard_bank_pay.spec import Dialect, StandardBankPayAccount
-
-REQUEST_ID = "x-sbp-request-id"
+from providers.standard_bank_pay.spec import StandardBankPayAccount
 
 
 def authenticate(settings: StandardBankPayAccount) -> Login:
@@ -37,7 +36,7 @@ def authenticate(settings: StandardBankPayAccount) -> Login:
     if settings.authorization == "basic":
         given = f"Basic {pair}"
     elif settings.authorization == "client_credentials":
-        path, form = spec.dialect(settings).paths["token"], {"grant_type": "client_credentials"}
+        path, form = settings.path("token"), {"grant_type": "client_credentials"}
         request = post_form(path, form, {"authorization": Secret(f"Basic {pair}")})
         response = yield msgspec.structs.replace(request, authenticated=False)
         if response.status in (400, 401):
@@ -49,31 +48,31 @@ def authenticate(settings: StandardBankPayAccount) -> Login:
 
 def charge(operation: Operation, account: StandardBankPayAccount) -> Flow:
     """Begin a payment. The operation's reference is the request's id."""
-    dialect = spec.dialect(account)
-    response = yield post_json(dialect.paths["initiate"], _body(operation, dialect), {REQUEST_ID: operation.reference})
+    headers = {"x-sbp-request-id": operation.reference}
+    response = yield post_json(account.path("initiate"), _body(operation, account), headers)
     if response.status in spec.REFUSALS:
-        return _refused(response, dialect)
+        return _refused(response, account)
     if response.status not in (200, 201, 202):
         return Ambiguous(detail=f"HTTP {response.status}")
-    return wire.outcome(wire.read(wire.decode(response.content), dialect), dialect)
+    return wire.outcome(wire.read(wire.decode(response.content), account), account)
 
 
 def query(operation: Operation, account: StandardBankPayAccount) -> Flow:
     """Ask how a payment stands, by the bank's name for it; while it told none, by ours, which it may not know."""
-    target, dialect = asked(operation), spec.dialect(account)
+    target = asked(operation)
     known = target.provider_reference
-    response = yield get(_status_path(known or target.reference, dialect))
+    response = yield _status(known or target.reference, account)
     if response.status != 200:
         return Ambiguous(detail=f"HTTP {response.status}")
-    said = wire.read(wire.decode(response.content), dialect)
+    said = wire.read(wire.decode(response.content), account)
     if known and said.reference not in (None, known):
         return Ambiguous(detail="the answer is about another payment")
-    return wire.outcome(said, dialect)
+    return wire.outcome(said._replace(reference=said.reference or known), account)
 
 
 def check(settings: StandardBankPayAccount, callback_url: str) -> Flow:
     """Ask about a payment that does not exist: only wrong credentials are worse than not finding it."""
-    response = yield get(_status_path("mypay-check", spec.dialect(settings)))
+    response = yield _status("mypay-check", settings)
     if response.status in (401, 403):
         return Declined(code=DeclineCode.CONFIGURATION, provider_code=str(response.status))
     if response.status not in (200, 404):
@@ -82,32 +81,29 @@ def check(settings: StandardBankPayAccount, callback_url: str) -> Flow:
     return Absent()
 
 
-def _status_path(reference: str, dialect: Dialect) -> str:
-    return dialect.paths["status"].replace("{reference}", quote(reference, safe=""))
+def _status(reference: str, account: StandardBankPayAccount) -> HttpRequest:
+    return get(account.path("status").replace("{reference}", quote(reference, safe="")))
 
 
-def _body(operation: Operation, dialect: Dialect) -> dict[str, Any]:
+def _body(operation: Operation, account: StandardBankPayAccount) -> dict[str, Any]:
     assert isinstance(operation.method, MobileMoney)
-    minor = dialect.amounts == "minor"
+    minor, currency = account.amounts == "minor", operation.currency
     body: dict[str, Any] = {}
-    for name, what in {
-        "request_amount": operation.amount if minor else to_major(operation.amount, operation.currency),
-        "request_currency": operation.currency,
-        "request_phone": operation.method.phone.removeprefix("+"),
-        "request_callback_url": operation.callback_url,
-        "request_reference": operation.reference,
-    }.items():
-        wire.put(body, dialect.paths[name], what)
+    wire.put(body, account.path("request_amount"), operation.amount if minor else to_major(operation.amount, currency))
+    wire.put(body, account.path("request_currency"), currency)
+    wire.put(body, account.path("request_phone"), operation.method.phone.removeprefix("+"))
+    wire.put(body, account.path("request_callback_url"), operation.callback_url)
+    wire.put(body, account.path("request_reference"), operation.reference)
     return body
 
 
-def _refused(response: HttpResponse, dialect: Dialect) -> Outcome:
+def _refused(response: HttpResponse, account: StandardBankPayAccount) -> Outcome:
     """A refusal by its error's word where that is known, else by the HTTP status."""
     try:
-        word = wire.text(wire.decode(response.content), dialect.paths["error"])
+        word = wire.text(wire.decode(response.content), account.path("error"))
     except UNREADABLE:
         word = None
-    outcome = wire.outcome(wire.Said(None, word or ""), dialect)
+    outcome = wire.outcome(wire.Said(None, word or ""), account)
     if isinstance(outcome, Declined):
         return outcome
     return Declined(code=spec.REFUSALS[response.status], provider_code=str(response.status), provider_message=word)

@@ -6,7 +6,7 @@ about a repeated request id or about "not found", hence nothing is ever sent twi
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -32,7 +32,6 @@ Meaning: TypeAlias = Literal[
     "insufficient_funds",
     "payer_canceled",
     "payer_timeout",
-    "invalid_payer",
     "limit_exceeded",
 ]
 
@@ -95,52 +94,41 @@ class StandardBankPayAccount(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse paths that nobody would look at."""
-        unknown = sorted(self.paths.keys() - PATHS) if isinstance(self.paths, dict) else []
+        unknown = self.paths.keys() - PATHS if isinstance(self.paths, dict) else ()
         if unknown:
-            raise ValueError(f"there is no path {unknown[0]!r}; there are {', '.join(PATHS)}")
+            raise ValueError(f"there is no path {min(unknown)!r}; there are {', '.join(PATHS)}")
 
+    def path(self, name: str) -> str:
+        """Where something is, at this account's bank."""
+        return self.paths.get(name, PATHS[name])
 
-class Dialect(NamedTuple):
-    """How a bank speaks: the tables, with an account's changes."""
-
-    paths: Mapping[str, str] = PATHS
-    words: Mapping[str, Meaning] = WORDS
-    amounts: Literal["minor", "major"] = "minor"
-
-
-def dialect(account: StandardBankPayAccount) -> Dialect:
-    """How an account's bank speaks."""
-    return Dialect({**PATHS, **account.paths}, {**WORDS, **account.status_words}, account.amounts)
+    def meaning(self, word: str) -> Meaning | None:
+        """What a word means, at this account's bank."""
+        return self.status_words.get(word, WORDS.get(word))
 
 
 def base_url(settings: StandardBankPayAccount, livemode: bool) -> str:
     """The bank's address; users wrote it with the beginning of every path."""
-    begins = dialect(settings).paths["initiate"].startswith("/api/v1/")
-    address = settings.base_url.rstrip("/")
-    return address.removesuffix("/api/v1") if begins else address
+    begins = settings.path("initiate").startswith("/api/v1/")
+    return settings.base_url.rstrip("/").removesuffix("/api/v1" if begins else "")
 
 
-IDENTITY: Final = frozenset({"base_url", "client_id"})
-COUNTRIES: Final = frozenset({"LS", "ZA"})
+USUAL: Final = StandardBankPayAccount(base_url="", api_key=Secret(""), client_id="")  # a bank that changes nothing
 CURRENCIES: Final = frozenset({"LSL", "ZAR"})
 LIMITS: Final = dict.fromkeys(CURRENCIES, Limit(min=1, max=10**15))
 NEVER_TWICE: Final = Uncertainty(idempotency="none", lookup="authoritative")
 
-_OUTCOMES: Final[Mapping[str, type[Outcome]]] = {
-    "succeeded": Succeeded,
-    "pending": Pending,
-    "requires_action": ActionRequired,
-    "reversed": Reversed,
-}
-STATUSES: Final[Mapping[str, type[Outcome]]] = {
-    word: _OUTCOMES.get(means, Declined) for word, means in WORDS.items() if word.isupper()
-}
-DECLINES: Final = {word: DeclineCode(means) for word, means in WORDS.items() if means not in _OUTCOMES}
 
-# HTTP statuses of a request that was refused: 400 and 422 by the contract, the others by RFC 9110, section 15.5.
-REFUSALS: Final = {
-    400: DeclineCode.INVALID_REQUEST,
-    401: DeclineCode.CONFIGURATION,
-    403: DeclineCode.CONFIGURATION,
-    422: DeclineCode.DECLINED,
-}
+def kind(means: Meaning) -> type[Outcome]:
+    """The outcome of a meaning; whatever is not one of its own is a decline's reason."""
+    kinds: dict[str, type[Outcome]] = {"succeeded": Succeeded, "pending": Pending, "reversed": Reversed}
+    return {**kinds, "requires_action": ActionRequired}.get(means, Declined)
+
+
+STATUSES: Final[Mapping[str, type[Outcome]]] = {word: kind(means) for word, means in WORDS.items() if word.isupper()}
+DECLINES: Final = {word: DeclineCode(means) for word, means in WORDS.items() if kind(means) is Declined}
+
+# HTTP statuses of a request that was refused: 400 and 422 by the contract, 401 and 403 by RFC 9110, section 15.5.
+REFUSALS: Final = {400: DeclineCode.INVALID_REQUEST, 422: DeclineCode.DECLINED} | dict.fromkeys(
+    (401, 403), DeclineCode.CONFIGURATION
+)

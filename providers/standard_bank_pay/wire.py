@@ -6,10 +6,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from providers.contract import ActionRequired, Declined, Outcome, Pending, Redirected, Reversed, Succeeded
+from providers.contract import ActionRequired, Declined, Outcome, Pending, Redirected
 from providers.declines import DeclineCode
 from providers.money import from_major
-from providers.standard_bank_pay.spec import Dialect
+from providers.outcomes import stated
+from providers.standard_bank_pay import spec
+from providers.standard_bank_pay.spec import StandardBankPayAccount
 
 decode: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
@@ -34,15 +36,14 @@ class Said(NamedTuple):
 token: Final = msgspec.json.Decoder(Token).decode
 
 
-def read(document: dict[str, Any], dialect: Dialect, prefix: str = "") -> Said:
-    """What stands at the paths; a msgspec error for an amount that cannot be read."""
-    paths = dialect.paths
-    currency = text(document, paths[prefix + "currency"])
+def read(document: dict[str, Any], account: StandardBankPayAccount, prefix: str = "") -> Said:
+    """What stands at the account's paths; a msgspec error for an amount that cannot be read."""
+    currency = text(document, account.path(prefix + "currency"))
     return Said(
-        reference=text(document, paths[prefix + "reference"]),
-        state=text(document, paths[prefix + "state"]) or "",
-        approval_url=text(document, paths["approval_url"]),
-        amount=_minor(value(document, paths[prefix + "amount"]), currency, dialect.amounts),
+        reference=text(document, account.path(prefix + "reference")),
+        state=text(document, account.path(prefix + "state")) or "",
+        approval_url=text(document, account.path("approval_url")),
+        amount=_minor(value(document, account.path(prefix + "amount")), currency, account.amounts),
         currency=currency,
     )
 
@@ -72,21 +73,17 @@ def put(document: dict[str, Any], path: str, what: object) -> None:
         document[name] = what
 
 
-def outcome(said: Said, dialect: Dialect) -> Outcome:
+def outcome(said: Said, account: StandardBankPayAccount) -> Outcome:
     """What is said about a payment, whoever brings it. An unknown word is Pending."""
-    means, reference = dialect.words.get(said.state), said.reference
-    if means is None or means == "pending":
-        return Pending(provider_reference=reference, provider_code=None if means else said.state)
-    if means == "succeeded":
-        return Succeeded(provider_reference=reference, amount=said.amount, currency=said.currency)
-    if means == "reversed":
-        return Reversed(provider_reference=reference)
-    if means == "requires_action":
-        url = said.approval_url or ""
-        if not url.startswith(("https://", "http://")):
-            return Pending(provider_reference=reference, awaits_payer=True)
-        return ActionRequired(action=Redirected(url), provider_reference=reference)
-    return Declined(code=DeclineCode(means), provider_code=said.state, provider_reference=reference)
+    means, url = account.meaning(said.state), said.approval_url or ""
+    if means is None:
+        return Pending(provider_reference=said.reference, provider_code=said.state)
+    kind = spec.kind(means)
+    if kind is ActionRequired and not url.startswith(("https://", "http://")):
+        return Pending(provider_reference=said.reference, awaits_payer=True)
+    known = {"provider_reference": said.reference, "amount": said.amount, "currency": said.currency}
+    reason = {"code": DeclineCode(means), "provider_code": said.state} if kind is Declined else {}
+    return stated(kind, **known, **reason, action=Redirected(url))
 
 
 def _minor(amount: Any, currency: str | None, form: str) -> int | None:
