@@ -14,6 +14,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway import cli_provider
+
 SIMULATOR_PORT: Final = 5101
 
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return COMMANDS[options.command].run(options)
-    except (SettingsError, UsageError) as error:
+    except (SettingsError, UsageError, cli_provider.NotPossible) as error:
         return _complain(error, 2)
     except (ProcessError, StartupError, SupervisorError) as error:
         return _complain(error, 1)
@@ -269,6 +271,7 @@ COMMANDS: Final = {
     "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),
     "review": Command(help="see and end payments' reviews", arguments=_review_arguments, run=_review),
     "simulator": Command(help="play a provider", arguments=_simulator_arguments, run=_simulator),
+    "provider": Command(help="make one, try one, check one", arguments=cli_provider.arguments, run=cli_provider.run),
 }
 
 

@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 def simulators() -> dict[str, type[Simulator[Any]]]:
     """The simulator of each provider that has one: the `SIMULATOR` of `providers.<name>.simulator`."""
     folders = sorted(path.parent.name for path in Path(__file__).parent.glob("*/simulator.py"))
-    names = [name for name in folders if (Path(__file__).parent / name / "spec.py").exists()]
+    folder = Path(__file__).parent
+    names = [name for name in folders if (folder / name / "spec.py").exists() and not name.startswith("_")]
     return {name: import_module(f"providers.{name}.simulator").SIMULATOR for name in names}
 
 
