@@ -1,7 +1,6 @@
 """What the provider tests share: operations to perform, running simulators, and servers that misbehave on purpose."""
 
 import asyncio
-import functools
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -11,6 +10,7 @@ from uuid import UUID
 
 import httpx
 import hypothesis
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -76,6 +76,12 @@ SETTINGS = {
         "hmac_secret": Secret("cpay-hmac"),
         "merchant_code": "M001",
     },
+    "pawapay": {"api_token": Secret("pawapay-token"), "signing": "optional"},
+    "standard_bank_pay": {
+        "base_url": "http://127.0.0.1:9",
+        "api_key": Secret("sbp_test_sk_one"),
+        "client_id": "sbp-client-001",
+    },
 }
 
 
@@ -117,12 +123,14 @@ class Sim:
 async def caller() -> AsyncIterator[Callable[..., Caller]]:
     """Callers, one for each account, closed at the end."""
     async with AsyncExitStack() as stack:
+        known: dict[tuple[str, bytes, str], Caller] = {}
 
-        @functools.cache
         def make(provider: str, account: Struct, url: str) -> Caller:
-            made = Caller(PROVIDERS[provider], account, url)
-            stack.push_async_callback(made.aclose)
-            return made
+            key = (provider, msgspec.json.encode(account), url)
+            if key not in known:
+                known[key] = Caller(PROVIDERS[provider], account, url)
+                stack.push_async_callback(known[key].aclose)
+            return known[key]
 
         yield make
 
