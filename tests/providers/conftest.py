@@ -10,9 +10,9 @@ from uuid import UUID
 
 import httpx
 import hypothesis
-import msgspec
 import pytest
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from providers import references
 from providers.contract import Card, HttpResponse, MobileMoney, Operation, Outcome, Redirect, Secret, Verb
@@ -123,10 +123,10 @@ class Sim:
 async def caller() -> AsyncIterator[Callable[..., Caller]]:
     """Callers, one for each account, closed at the end."""
     async with AsyncExitStack() as stack:
-        known: dict[tuple[str, bytes, str], Caller] = {}
+        known: dict[tuple[str, ...], Caller] = {}
 
         def make(provider: str, account: Struct, url: str) -> Caller:
-            key = (provider, msgspec.json.encode(account), url)
+            key = (provider, *map(str, asdict(account).values()), url)
             if key not in known:
                 known[key] = Caller(PROVIDERS[provider], account, url)
                 stack.push_async_callback(known[key].aclose)
