@@ -44,7 +44,7 @@ NETWORKS: Final = {
 }
 COUNTRIES: Final = frozenset({"ET", "KE", "LS"})
 CURRENCIES: Final = frozenset(currency for _, currency in NETWORKS.values())
-LIMITS: Final = dict.fromkeys(CURRENCIES, Limit(min=1, max=10**15))
+LIMITS: Final = dict.fromkeys(sorted(CURRENCIES), Limit(min=1, max=10**15))
 TRIGGER_PHONES: Final = r"266\d{9}"  # the sandbox's numbers of Lesotho have a digit more than real ones
 MESSAGE_LENGTHS: Final = range(4, 23)  # of customerMessage: letters, digits and spaces
 

@@ -115,7 +115,7 @@ def base_url(settings: StandardBankPayAccount, livemode: bool) -> str:
 
 USUAL: Final = StandardBankPayAccount(base_url="", api_key=Secret(""), client_id="")  # a bank that changes nothing
 CURRENCIES: Final = frozenset({"LSL", "ZAR"})
-LIMITS: Final = dict.fromkeys(CURRENCIES, Limit(min=1, max=10**15))
+LIMITS: Final = dict.fromkeys(sorted(CURRENCIES), Limit(min=1, max=10**15))
 NEVER_TWICE: Final = Uncertainty(idempotency="none", lookup="authoritative")
 
 

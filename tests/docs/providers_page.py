@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from providers.contract import ProviderSpec, QuerySchedule, Secret, Uncertainty, Verb
+from providers.contract import ProviderSpec, QuerySchedule, ReferenceFormat, Secret, Uncertainty, Verb
 from providers.money import CURRENCIES, to_major
 from providers.phones import COUNTRIES
 from providers.registry import PROVIDERS
@@ -57,7 +57,7 @@ def facts(spec: ProviderSpec) -> list[tuple[str, str]]:
         ("an unsettled operation is asked about", schedule(spec.queries)),
         ("a call's deadline", f"{spec.deadline_s:g} s, logins included"),
         ("calls at once", f"{spec.slots} per account and worker"),
-        ("our reference", f"{spec.reference.length} characters of {code(spec.reference.alphabet)}"),
+        ("our reference", reference(spec.reference)),
     ]
 
 
@@ -82,7 +82,15 @@ def callbacks(spec: ProviderSpec) -> str:
     """Whether they prove anything."""
     if spec.callback is None:
         return "none"
+    if spec.callback.for_account is not None:
+        return "proof where the account's settings have them signed; else they only make us ask"
     return "signed: they are proof" if spec.callback.verify else "unsigned: they only make us ask"
+
+
+def reference(form: ReferenceFormat) -> str:
+    """Of which characters our names are made."""
+    layout = f", as {code(form.layout)}" if form.layout else ""
+    return f"{form.length} characters of {code(form.alphabet)}{layout}"
 
 
 def schedule(queries: QuerySchedule) -> str:
@@ -116,6 +124,8 @@ def kind(annotation: Any) -> str:
     """A type in words."""
     if annotation is Secret:
         return "secret"
+    if annotation == Secret | None:
+        return f"secret or {code('null')}"
     described = msgspec.json.schema(annotation)
     options = described.get("anyOf", [described])
     return " or ".join(codes(each["enum"]) if "enum" in each else code(each["type"]) for each in options)
@@ -125,6 +135,8 @@ def default(field: msgspec.structs.FieldInfo) -> str:
     """What stands when nothing is said."""
     if field.required:
         return "required"
+    if field.default is msgspec.NODEFAULT:
+        return code(msgspec.json.encode(field.default_factory()).decode())
     return (
         "for the simulator" if isinstance(field.default, Secret) else code(msgspec.json.encode(field.default).decode())
     )
