@@ -162,9 +162,13 @@ def _review(options: argparse.Namespace) -> int:
     if options.action == "list":
         return _print(desk.list_reviews(settings.load()))
     if options.payment is None or options.to is None or not options.reason:
-        raise UsageError("A resolution needs the payment (pay_…), --to mark_succeeded or mark_failed, and --reason.")
+        raise UsageError("A resolution needs the payment (pay_…) or payout (pout_…), --to, and --reason.")
     resolution = Resolution(action=options.to, reason=options.reason)
-    return _print(desk.resolve_review(settings.load(), _id("pay", options.payment), resolution))
+    return _print(
+        desk.resolve_review(
+            settings.load(), _id("pout" if options.payment.startswith("pout") else "pay", options.payment), resolution
+        )
+    )
 
 
 def _print(work: Coroutine[object, object, list[str]]) -> int:
@@ -255,8 +259,11 @@ def _events_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _review_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["list", "resolve"])
-    parser.add_argument("payment", nargs="?", help="the payment (pay_…) to resolve")
-    parser.add_argument("--to", choices=["mark_succeeded", "mark_failed"], help="what became of it")
+    parser.add_argument("payment", nargs="?", help="the payment (pay_…) or payout (pout_…) to resolve")
+    choices = ["mark_succeeded", "mark_failed", "refund"]
+    parser.add_argument(
+        "--to", choices=choices, help="what became of it; refund: it succeeded, and is to be given back"
+    )
     parser.add_argument("--reason", help="how you know; kept in the audit log")
 
 

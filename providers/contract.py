@@ -15,6 +15,7 @@ Outcomes::
     ├─ Reversed      it had succeeded, and was taken back at the provider
     ├─ Throttled     refused before processing, documented as such
     ├─ Absent        a query found nothing
+    ├─ Deferred      a query's answer comes later, by callback
     └─ Ambiguous     an answer we cannot read: treated as Unknown
 """
 
@@ -81,7 +82,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     `id` ("op_…") is stable over re-sends: it is the idempotency key where the provider takes one. `reference` is our
     name for it at the provider, in the provider's own alphabet and length (`ProviderSpec.reference`).
     `target` is the operation that confirm, capture, void, refund and query refer to. A payout's `method` is where the
-    money goes and `payee` who gets it, as far as the merchant tells; a refund's `description` is its reason.
+    money goes and `payee` who gets it, as far as the merchant tells; a refund's `description` is its reason. A query
+    that an unsigned callback provoked knows what that called the target (`provider_reference`) and said (`claim`):
+    something to ask about, and proof of nothing.
     """
 
     id: str
@@ -100,6 +103,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     provider_reference: str | None = None
     target: "Operation | None" = None
     otp: Secret | None = None
+    claim: "Outcome | None" = None
 
 
 def asked(operation: Operation) -> Operation:
@@ -199,6 +203,12 @@ class Absent(Struct, frozen=True, kw_only=True, tag="absent"):
     """A query's answer: the provider knows nothing of the target. What it proves depends on `Uncertainty`."""
 
 
+class Deferred(Struct, frozen=True, kw_only=True, tag="deferred"):
+    """A query was taken; its answer will come to its own callback URL, as a `Notice.answer` of this name."""
+
+    provider_reference: str
+
+
 class Ambiguous(Struct, frozen=True, kw_only=True, tag="ambiguous"):
     """An answer from which nothing can be concluded (an HTML page, an HTTP 500): the engine treats it as Unknown."""
 
@@ -226,6 +236,7 @@ Outcome: TypeAlias = (
     | Reversed
     | Throttled
     | Absent
+    | Deferred
     | Ambiguous
     | NotSent
     | Unknown
@@ -258,10 +269,14 @@ class HttpResponse(Struct, frozen=True, kw_only=True):
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
-    """Headers that authenticate requests, for `ttl_s` seconds (None: as long as the settings do not change)."""
+    """Headers that authenticate requests, for `ttl_s` seconds (None: as long as the settings do not change).
+
+    `settles_s`: so long after the login the provider may still refuse what it will soon take; it is kept then.
+    """
 
     headers: Mapping[str, str]
     ttl_s: float | None = None
+    settles_s: float = 0
 
 
 class LoginRefused(Exception):
@@ -298,12 +313,16 @@ class Notice(Struct, frozen=True, kw_only=True):
     """One fact a callback states about one operation, found by `reference` (ours) or `provider_reference`.
 
     `event_id` is the provider's own id of the notice, where it has one: duplicates are counted by it.
+    `answer`: it is the late answer to a request of ours, and quotes as `provider_reference` a name that nobody can
+    guess and that the provider told nobody but us, in its acknowledgement of that very request. Where it is that name,
+    an unsigned notice is proof too.
     """
 
     outcome: Outcome
     reference: str | None = None
     provider_reference: str | None = None
     event_id: str | None = None
+    answer: bool = False
 
 
 class SignatureInvalid(Exception):
@@ -314,20 +333,25 @@ class CallbackUnreadable(Exception):
     """A callback from which no notice can be read. The only error `parse` raises."""
 
 
+def empty_object(request: CallbackRequest) -> HttpResponse:
+    """The acknowledgement where a provider expects nothing in particular: 200 and an empty JSON object."""
+    return HttpResponse(status=200, headers={"content-type": "application/json"}, content=b"{}")
+
+
 class CallbackSpec(Struct, frozen=True, kw_only=True):
     """How a provider calls back.
 
     `verify` is None where the provider signs nothing: such a callback proves nothing and only makes us ask.
-    `ack` is the answer that the provider expects for having delivered, whatever the content was. `for_account`, where
-    an account's settings decide about its callbacks (whether they are signed, in which header, in which words), tells
-    from the settings how they really are; `of` asks it.
+    `ack` makes the answer that the provider expects for having delivered, whatever the content was. It raises nothing.
+    `for_account`, where an account's settings decide about its callbacks (whether they are signed, in which header, in
+    which words), tells from the settings how they really are; `of` asks it.
     """
 
     parse: Callable[[CallbackRequest], list[Notice]]
     verify: Callable[[CallbackRequest, Any], None] | None = None
     headers: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("POST",)
-    ack: HttpResponse = HttpResponse(status=200, headers={"content-type": "application/json"}, content=b"{}")
+    ack: Callable[[CallbackRequest], HttpResponse] = empty_object
     for_account: "Callable[[Any], CallbackSpec] | None" = None
 
     def of(self, settings: Any) -> "CallbackSpec":
@@ -404,9 +428,11 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     `settings` is the Struct of an account's credentials: it becomes the API's schema; `identity` names those of its
     members that say whose money it is and never change (merchant code, market, address); `base_url` tells where to
     send, given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`:
-    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `statuses` and
-    `declines` are the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll
-    and a callback cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
+    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `receipts`:
+    where a request has one name and the money that it moves another, a regular expression of the latter: a receipt
+    replaces the request's name, and only two receipts are two movements of money. `statuses` and `declines` are
+    the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll and a callback
+    cannot disagree. `check` is a flow that moves no money, from an account's settings and its callback
     URL: Succeeded and Absent mean that the credentials work, Declined that they are refused, anything else that nothing
     is known; None: logging in is the check.
     """
@@ -430,6 +456,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     statuses: Mapping[str, type[Outcome]] = {}
     declines: Mapping[str, DeclineCode] = {}
     whole_units: frozenset[str] = frozenset()
+    receipts: str | None = None
     trigger_phones: str | None = None  # a regular expression: test accounts take these numbers as they are
     slots: int = 64  # calls in flight per account and process
     ca_bundle: Callable[[Any], str | None] = lambda settings: None  # PEM text of a private CA, from the settings

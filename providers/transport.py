@@ -106,6 +106,7 @@ class Caller:
         self._connections = Connections(base_url, slots=spec.slots, ca_bundle=spec.ca_bundle(settings))
         self._login: Credentials | None = None
         self._login_until = 0.0
+        self._login_settled = 0.0
         self._logging_in = asyncio.Lock()
 
     async def call(
@@ -147,7 +148,8 @@ class Caller:
             return await self._connections.exchange(request, {}, progress.trace)
         login = await self._logged_in()
         response = await self._connections.exchange(request, login.headers, progress.trace)
-        if self._spec.login_expired(response) and self._login is login:
+        settled = time.monotonic() >= self._login_settled
+        if self._spec.login_expired(response) and settled and self._login is login:
             self._login = None
         return response
 
@@ -161,6 +163,7 @@ class Caller:
                 self._login = await drive(self._spec.authenticate(self._settings), self._send_login)
                 life_s = float("inf") if self._login.ttl_s is None else self._login.ttl_s * (1 - LOGIN_MARGIN)
                 self._login_until = time.monotonic() + life_s
+                self._login_settled = time.monotonic() + self._login.settles_s
             return self._login
 
     async def _send_login(self, request: HttpRequest) -> HttpResponse:

@@ -19,7 +19,7 @@ class Announcements:
 
     def send(self, operation: Operation, waiter: str | None = None) -> bool:
         """Announce a prepared operation; `waiter` is the API process in which somebody waits for it."""
-        payment = ids.show(ids.PAYMENT, operation.payment_id)
+        payment = ids.show(ids.PAYMENT, operation.payment_id)  # of a payout's operation too: its row does not say
         command = Command(
             operation=ids.show(ids.OPERATION, operation.id),
             payment=payment,

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gateway import ids
 from gateway.clock import Clock
+from gateway.payments import views
 from gateway.payments.facts import Resolution
 from gateway.payments.model import Operation, Payment
 from gateway.settings import Settings
@@ -103,15 +104,14 @@ class Desk:
             payment = await payments.get_any(connection, payment_id)
         if payment is None:
             raise NothingFound("There is no such payment.")
-        shown = ids.show(ids.PAYMENT, payment_id)
         request = act_on_payment.Request(
-            merchant_id=payment.merchant_id, livemode=payment.livemode, payment_id=payment_id
+            merchant_id=payment.merchant_id, livemode=payment.livemode, payment_id=payment_id, kind=payment.kind
         )
         record = AuditRow(
             merchant_id=payment.merchant_id,
             actor=f"operator:{getpass.getuser()}",
-            action="payment.resolve",
-            object_id=shown,
+            action=f"{payment.kind}.resolve",
+            object_id=views.public_id(payment),
             changes={"action": resolution.action, "reason": resolution.reason},
         )
         await act_on_payment.act(self, request, act_on_payment.resolve(resolution), record=record)
@@ -192,7 +192,7 @@ async def resolve_review(settings: Settings, payment_id: UUID, resolution: Resol
     """End one review."""
     async with desk(settings) as at:
         payment = await at.resolve(payment_id, resolution)
-    return [f"{ids.show(ids.PAYMENT, payment_id)} is {payment.status}; the review is over."]
+    return [f"{views.public_id(payment)} is {payment.status}; the review is over."]
 
 
 def _line(letter: DeadLetter) -> str:
@@ -203,6 +203,6 @@ def _line(letter: DeadLetter) -> str:
 
 def _review_line(payment: Payment) -> str:
     assert payment.review is not None
-    name = ids.show(ids.PAYMENT, payment.id)
+    name = views.public_id(payment)
     what = f"{payment.status}  {payment.amount} {payment.currency}  {payment.provider}"
     return f"{name}  {payment.review.reason}  since {payment.review.since}  {what}"

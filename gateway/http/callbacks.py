@@ -14,7 +14,7 @@ from gateway.http.handling import services_of
 from gateway.http.json_body import read_bytes
 from gateway.payments.errors import MyPayError
 from gateway.payments.facts import Ask
-from gateway.payments.queries import PUBLISH_GRACE
+from gateway.payments.preparing import PUBLISH_GRACE
 from gateway.services import Services
 from gateway.store import callbacks as store
 from gateway.store import payments, roots
@@ -63,7 +63,7 @@ async def receive_callback(
     except CONNECTION_LOST:
         raise MyPayError("unavailable") from None
     services.announce_callback(callback.id, provider)
-    return _acknowledged(spec.ack)
+    return _acknowledged(spec.ack(callback.request))
 
 
 def _partition(operation: str) -> int | None:

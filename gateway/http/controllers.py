@@ -10,10 +10,14 @@ from gateway.http.audit_events import AuditController
 from gateway.http.callback_log import CallbackController
 from gateway.http.events import EventController
 from gateway.http.payments import PaymentController
+from gateway.http.payouts import PayoutController
 from gateway.http.providers import ProviderController
+from gateway.http.refunds import RefundController
 
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     PaymentController,
+    RefundController,
+    PayoutController,
     EventController,
     ProviderController,
     AccountController,

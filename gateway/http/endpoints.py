@@ -15,11 +15,28 @@ from gateway.http.audit_events import AuditEventObject, AuditQuery
 from gateway.http.callback_log import CallbackQuery
 from gateway.http.events import EventQuery
 from gateway.http.payments import PaymentQuery, TimelineQuery
+from gateway.http.payouts import PayoutQuery
 from gateway.http.providers import CatalogueQuery
+from gateway.http.refunds import RefundQuery
 from gateway.http.scopes import of_route
 from gateway.payments.errors import Code
-from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
-from gateway.payments.views import EventObject, PaymentObject, PaymentWithOperation
+from gateway.payments.requests import (
+    CapturePayment,
+    ConfirmPayment,
+    CreatePayment,
+    CreatePayout,
+    CreateRefund,
+    Nothing,
+    ResolvePayment,
+)
+from gateway.payments.views import (
+    EventObject,
+    PaymentObject,
+    PaymentWithOperation,
+    PayoutObject,
+    PayoutWithOperation,
+    RefundObject,
+)
 from gateway.scopes import Resource
 from gateway.usecases.manage_accounts import AccountObject
 from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
@@ -103,9 +120,19 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="post",
+        path="/v1/payments/{payment_id}/capture",
+        id="capturePayment",
+        summary="Take what is authorized, or a part of it",
+        body=CapturePayment,
+        returns=PaymentWithOperation,
+        keyed=True,
+        problems=("payment_not_capturable", "amount_exceeds_authorized"),
+    ),
+    Endpoint(
+        method="post",
         path="/v1/payments/{payment_id}/cancel",
         id="cancelPayment",
-        summary="Cancel what cannot have been sent yet",
+        summary="Cancel what cannot have been sent yet, or release what is authorized",
         body=Nothing,
         returns=PaymentWithOperation,
         keyed=True,
@@ -127,6 +154,73 @@ ENDPOINTS: Final = (
         summary="End a review with a person's decision",
         body=ResolvePayment,
         returns=PaymentWithOperation,
+        keyed=True,
+        problems=("payment_not_resolvable",),
+        resource="reviews",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/refunds",
+        id="createRefund",
+        summary="Give a payment back, or a part of it",
+        body=CreateRefund,
+        returns=RefundObject,
+        status=201,
+        keyed=True,
+        problems=("payment_not_refundable", "amount_exceeds_captured"),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/refunds",
+        id="listRefunds",
+        summary="List refunds, newest first",
+        query=RefundQuery,
+        returns=RefundObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get", path="/v1/refunds/{refund_id}", id="getRefund", summary="Read a refund", returns=RefundObject
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payouts",
+        id="createPayout",
+        summary="Pay money out to a wallet",
+        body=CreatePayout,
+        returns=PayoutObject,
+        status=201,
+        keyed=True,
+        problems=("phone_country_mismatch", "no_route"),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/payouts",
+        id="listPayouts",
+        summary="List payouts, newest first",
+        query=PayoutQuery,
+        returns=PayoutObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get", path="/v1/payouts/{payout_id}", id="getPayout", summary="Read a payout", returns=PayoutObject
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payouts/{payout_id}/cancel",
+        id="cancelPayout",
+        summary="Cancel a payout that cannot have been sent yet",
+        body=Nothing,
+        returns=PayoutWithOperation,
+        keyed=True,
+        problems=("payment_not_cancelable",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/payouts/{payout_id}/resolve",
+        id="resolvePayout",
+        summary="End a payout's review with a person's decision",
+        body=ResolvePayment,
+        returns=PayoutWithOperation,
         keyed=True,
         problems=("payment_not_resolvable",),
         resource="reviews",

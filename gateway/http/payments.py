@@ -1,42 +1,24 @@
-"""/v1/payments: create, read, list, timeline; confirm, cancel, verify, resolve."""
+"""/v1/payments: create, read, list, timeline; confirm, capture, cancel, verify, resolve."""
 
-from contextlib import nullcontext
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
 from gateway import ids
-from gateway.http import cursors, prefer, scopes
-from gateway.http.auth import Principal
-from gateway.http.context import current
+from gateway.http import cursors, money, scopes
 from gateway.http.cursors import PageQuery
-from gateway.http.handling import (
-    Authenticated,
-    after_id,
-    answer,
-    client_address,
-    missing,
-    page_by_id,
-    read_id,
-    services_of,
-)
-from gateway.http.idempotency import optional_key, required_key
-from gateway.http.json_body import Body, fingerprint_of, read_json
-from gateway.payments import rules, views
-from gateway.payments.facts import Resolution
-from gateway.payments.model import Payment, ReviewReason, Status
-from gateway.payments.requests import ConfirmPayment, CreatePayment, Nothing, ResolvePayment
-from gateway.services import Services
+from gateway.http.handling import Authenticated, after_id, answer, missing, page_by_id, read_id, services_of
+from gateway.http.idempotency import required_key
+from gateway.http.json_body import read_json
+from gateway.payments import drafts, rules, views
+from gateway.payments.model import Kind, ReviewReason, Status
+from gateway.payments.requests import CapturePayment, ConfirmPayment, CreatePayment, Nothing
 from gateway.store import payments as store
-from gateway.store.audit import AuditRow
 from gateway.usecases import act_on_payment
-from gateway.usecases.act_on_payment import Decide
-from gateway.usecases.create_payment import create_payment
 from gateway.usecases.timeline import timeline
-from gateway.usecases.waiters import wait_for
 
 
 class PaymentQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
@@ -66,36 +48,14 @@ class PaymentController(Controller):
 
     @post()
     async def create(self, request: Authenticated) -> Response[bytes]:
-        """Accept a payment: 201 means that it is on disk. `Prefer: wait=N` holds the answer until it has moved."""
-        key = required_key(request.scope)
-        body = await read_json(request, CreatePayment)
-        services, user = services_of(request), request.user
-        wait_s = prefer.wait_s(request.scope)
-        payment_id = ids.new(ids.logical_partition(user.merchant_id, user.livemode, key))
-        with services.waiters.expect(payment_id) if wait_s else nullcontext() as moved:
-            accepted = await create_payment(
-                services,
-                merchant_id=user.merchant_id,
-                livemode=user.livemode,
-                request=body.value,
-                key=key,
-                fingerprint=fingerprint_of(request, body),
-                payment_id=payment_id,
-                waiter=services.process if wait_s else None,
-            )
-            if moved is not None and accepted.fresh:
-                await wait_for(moved, wait_s)
-        if wait_s and not accepted.fresh:
-            await _wait_for_other(services, accepted.payment, wait_s)
-        content = await _now(services, accepted.payment) if wait_s else accepted.content
-        headers = {"Location": f"/v1/payments/{ids.show(ids.PAYMENT, accepted.payment.id)}", **prefer.applied(wait_s)}
-        return answer(content, 201, headers, replayed=not accepted.fresh)
+        """Accept a payment."""
+        return await money.accept(request, CreatePayment, drafts.payment, self.path)
 
     @get("/{payment_id:str}")
     async def read(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """One payment."""
         async with services_of(request).reading() as connection:
-            payment = await _find(connection, request.user, payment_id)
+            payment = await money.find(connection, request.user, payment_id)
         return answer(views.payment_json(payment), 200)
 
     @get()
@@ -130,77 +90,30 @@ class PaymentController(Controller):
         required_key(request.scope)
         body = await read_json(request, ConfirmPayment)
         decide = act_on_payment.confirm(rules.otp(body.value.otp), services_of(request).sealer)
-        return await _act(request, payment_id, body, decide)
+        return await money.act(request, payment_id, body, decide)
+
+    @post("/{payment_id:str}/capture", status_code=200)
+    async def capture(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
+        """Take what is authorized, or a part of it."""
+        required_key(request.scope)
+        body = await read_json(request, CapturePayment)
+        return await money.act(request, payment_id, body, act_on_payment.capture(body.value.amount))
 
     @post("/{payment_id:str}/cancel", status_code=200)
     async def cancel(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
-        """Cancel what cannot have been sent yet."""
+        """Cancel what cannot have been sent yet, or release what is authorized."""
         required_key(request.scope)
-        return await _act(request, payment_id, await read_json(request, Nothing), act_on_payment.cancel())
+        return await money.act(request, payment_id, await read_json(request, Nothing), act_on_payment.cancel())
 
     @post("/{payment_id:str}/verify", status_code=200)
     async def verify(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """Ask the provider now."""
-        return await _act(request, payment_id, await read_json(request, Nothing), act_on_payment.verify())
+        return await money.act(request, payment_id, await read_json(request, Nothing), act_on_payment.verify())
 
     @post("/{payment_id:str}/resolve", status_code=200, opt=scopes.opt("reviews"))
     async def resolve(self, request: Authenticated, payment_id: FromPath[str]) -> Response[bytes]:
         """End a review with a person's decision, which is audited."""
-        required_key(request.scope)
-        body = await read_json(request, ResolvePayment)
-        resolution = Resolution(action=body.value.action, reason=body.value.reason)
-        record = AuditRow(
-            merchant_id=request.user.merchant_id,
-            actor=ids.show(ids.API_KEY, request.user.key_id),
-            action="payment.resolve",
-            object_id=payment_id,
-            ip=client_address(request),
-            request_id=current().request_id,
-            changes={"action": resolution.action, "reason": resolution.reason},
-        )
-        return await _act(request, payment_id, body, act_on_payment.resolve(resolution), record)
-
-
-async def _act(
-    request: Authenticated, payment_id: str, body: Body[Any], decide: Decide, record: AuditRow | None = None
-) -> Response[bytes]:
-    """Do what was asked for once, and answer the payment as it is then, or as it is after `Prefer: wait`."""
-    services, user = services_of(request), request.user
-    wait_s = prefer.wait_s(request.scope)
-    asked = act_on_payment.Request(
-        merchant_id=user.merchant_id,
-        livemode=user.livemode,
-        payment_id=read_id(ids.PAYMENT, payment_id, "payment"),
-        key=optional_key(request.scope),
-        fingerprint=fingerprint_of(request, body),
-        waiter=services.process if wait_s else None,
-    )
-    acted = await act_on_payment.act(services, asked, decide, record=record)
-    content = acted.body
-    if wait_s:
-        if acted.operation_id is not None:
-            with services.waiters.expect(acted.operation_id) as over:
-                await wait_for(over, wait_s)
-        content = await act_on_payment.acted_now(services, acted)
-    return answer(content, 200, prefer.applied(wait_s), replayed=acted.replayed)
-
-
-async def _find(connection: Any, user: Principal, text: str) -> Payment:
-    payment = await store.get(connection, user.merchant_id, user.livemode, read_id(ids.PAYMENT, text, "payment"))
-    if payment is None:
-        raise missing("payment")
-    return payment
-
-
-async def _now(services: Services, payment: Payment) -> bytes:
-    async with services.reading() as connection:
-        current = await store.get(connection, payment.merchant_id, payment.livemode, payment.id)
-    return views.payment_json(current or payment)
-
-
-async def _wait_for_other(services: Services, payment: Payment, wait_s: float) -> None:
-    with services.waiters.expect(payment.id) as moved:
-        await wait_for(moved, wait_s)
+        return await money.resolve(request, payment_id, Kind.PAYMENT)
 
 
 def _filters(query: PaymentQuery) -> store.Filters:

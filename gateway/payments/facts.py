@@ -45,12 +45,14 @@ class LeaseEnded(Struct, frozen=True, kw_only=True):
 class Ask(Struct, frozen=True, kw_only=True):
     """Somebody wants the provider asked about an operation: a schedule, an unsigned callback, a payer who returned.
 
-    An unsigned callback may bring `provider_reference`: a name to ask about, taken once and only if nobody owns it.
+    An unsigned callback may bring `provider_reference`: a name to ask about, taken once and only if nobody owns it; and
+    `claim`, what it said. Both go with the question that is asked because of it.
     """
 
     payment_id: UUID
     operation_id: UUID
     provider_reference: str | None = None
+    claim: Outcome | None = None
 
 
 class Expire(Struct, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ class Expire(Struct, frozen=True, kw_only=True):
 class Resolution(Struct, frozen=True, kw_only=True):
     """How a person ends a review."""
 
-    action: Literal["mark_succeeded", "mark_failed"]
+    action: Literal["mark_succeeded", "mark_failed", "refund"]
     reason: str
 
 

@@ -13,12 +13,19 @@ import msgspec
 from msgspec import Struct
 
 from gateway import ids
-from providers.contract import Method, NextAction, Outcome, ProviderSpec, Verb
+from providers.contract import Deferred, Method, NextAction, Outcome, Pending, ProviderSpec, Verb
 from providers.declines import DECLINES, DeclineCode
 
 
+class Kind(StrEnum):
+    """What a root is. Payments and payouts live by the same rules: money that comes, and money that goes."""
+
+    PAYMENT = "payment"
+    PAYOUT = "payout"
+
+
 class Status(StrEnum):
-    """Where a payment stands, as the merchant sees it."""
+    """Where a payment or payout stands, as the merchant sees it. A payout is never authorized, nor does it expire."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -28,6 +35,15 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     EXPIRED = "expired"
+
+
+class RefundStatus(StrEnum):
+    """Where a refund stands, as the merchant sees it."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
 
 
 class State(StrEnum):
@@ -47,8 +63,10 @@ class State(StrEnum):
 
 
 SETTLED = frozenset({State.SUCCEEDED, State.DECLINED, State.NOT_SENT, State.LATE_SUCCEEDED})
+DONE = frozenset({State.SUCCEEDED, State.LATE_SUCCEEDED})
+LIVE = frozenset({State.PREPARED, State.SENT, State.UNKNOWN, State.PENDING})  # may still have an effect
 OPEN = frozenset({Status.PENDING, Status.PROCESSING, Status.REQUIRES_ACTION})
-TAKES_MONEY = frozenset({Verb.CHARGE, Verb.AUTHORIZE})
+LEADING = frozenset({Verb.CHARGE, Verb.AUTHORIZE, Verb.PAYOUT})  # the status of their root follows them
 
 
 class ReviewReason(StrEnum):
@@ -60,6 +78,8 @@ class ReviewReason(StrEnum):
     LATE_SUCCESS = "late_success"
     LATE_AUTHORIZATION = "late_authorization"
     SECOND_SUCCESS = "second_success"
+    OVER_CAPTURED = "over_captured"
+    OVER_REFUNDED = "over_refunded"
     CONTRADICTED = "contradicted"
     UNKNOWN_OUTCOME = "unknown_outcome"
     CREDENTIALS_LOST = "credentials_lost"
@@ -79,9 +99,13 @@ class Customer(Struct, frozen=True):
 
 
 class Details(Struct, frozen=True, kw_only=True):
-    """What the merchant said at creation, never changes, and is never searched."""
+    """What the merchant said at creation, never changes, and is never searched.
+
+    A payout's `method` is where the money goes, and `payee` who gets it.
+    """
 
     method: Method
+    payee: str | None = None
     capture: Literal["automatic", "manual"] = "automatic"
     description: str | None = None
     customer: Customer = Customer()
@@ -108,17 +132,22 @@ def failure(code: DeclineCode, provider_code: str | None = None, provider_messag
 
 
 class Review(Struct, frozen=True):
-    """An open question about a payment, for a person."""
+    """An open question about a payment, for a person; `operation` is the one in doubt."""
 
     reason: ReviewReason
     since: str
+    operation: UUID | None = None
 
 
 class Payment(Struct, kw_only=True):
-    """A merchant's wish to collect money. `sequence` numbers its events."""
+    """A merchant's wish to collect money, or (`kind` payout) to give some. `sequence` numbers its events.
+
+    A payout never expires: `expires_at` is None.
+    """
 
     lp: int
     id: UUID
+    kind: Kind = Kind.PAYMENT
     merchant_id: UUID
     livemode: bool
     status: Status
@@ -132,7 +161,7 @@ class Payment(Struct, kw_only=True):
     details: Details
     route: msgspec.Raw
     sequence: int
-    expires_at: datetime
+    expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
     amount_captured: int = 0
@@ -140,6 +169,38 @@ class Payment(Struct, kw_only=True):
     amount_refund_reserved: int = 0
     provider_reference: str | None = None
     next_action: NextAction | None = None
+    failure: Failure | None = None
+    review: Review | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def refundable(self) -> int:
+        """Minor units that are captured and neither refunded nor being refunded."""
+        return self.amount_captured - self.amount_refunded - self.amount_refund_reserved
+
+
+class Refund(Struct, kw_only=True):
+    """Money of a payment that goes back to its payer. Its id is that of the operation that performs it."""
+
+    lp: int
+    id: UUID
+    payment_id: UUID
+    merchant_id: UUID
+    livemode: bool
+    account_id: UUID
+    provider: str
+    status: RefundStatus
+    amount: int
+    currency: str
+    reason: str | None
+    metadata: dict[str, str]
+    sequence: int
+    created_at: datetime
+    updated_at: datetime
+    provider_reference: str | None = None
     failure: Failure | None = None
     review: Review | None = None
 
@@ -189,6 +250,13 @@ class Operation(Struct, kw_only=True):
     asked_at: datetime | None = None
     evidence: Evidence | None = None
 
+    @property
+    def awaited(self) -> str | None:
+        """The name of the answer that is still to come by callback: told to us alone, in the answer that we got."""
+        said = None if self.evidence is None or self.evidence.source == "callback" else self.evidence.outcome
+        waits = Deferred if self.verb is Verb.QUERY else Pending
+        return said.provider_reference if isinstance(said, waits) else None
+
 
 class Event(Struct, frozen=True, kw_only=True):
     """A fact about a payment, its bytes final: the same go to topic, feed, stream and webhooks."""
@@ -205,7 +273,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class Root(Struct, kw_only=True):
-    """A payment with its operations, locked; what is done to it is collected here and written in one statement.
+    """A payment with its operations and refunds, locked; what is done to it is collected here and written at once.
 
     `owners` tells which operation owns a provider reference at this account, for the references the facts name.
     `pace` multiplies the provider's declared durations (below 1 only in tests).
@@ -214,6 +282,7 @@ class Root(Struct, kw_only=True):
     payment: Payment
     operations: dict[UUID, Operation]
     spec: ProviderSpec
+    refunds: dict[UUID, Refund] = {}
     owners: dict[str, UUID] = {}
     pace: float = 1.0
     events: list[Event] = []
@@ -222,6 +291,7 @@ class Root(Struct, kw_only=True):
     references: list[tuple[str, UUID]] = []
     stale: list[str] = []
     payment_touched: bool = False
+    refunds_touched: set[UUID] = set()
 
     def touch(self, operation: Operation, now: datetime) -> Operation:
         """Remember that this operation is to be written."""
@@ -231,9 +301,19 @@ class Root(Struct, kw_only=True):
 
     @property
     def attempt(self) -> Operation | None:
-        """The newest charge or authorize of the payment: the one that its status follows."""
-        taking = [each for each in self.operations.values() if each.verb in TAKES_MONEY]
-        return max(taking, key=lambda each: each.id, default=None)
+        """The newest charge, authorize or payout: the one that the status follows.
+
+        One with a target is no attempt of ours, but the record of another that the provider made of it.
+        """
+        leading = [each for each in self.operations.values() if each.verb in LEADING and each.target_id is None]
+        return max(leading, key=lambda each: each.id, default=None)
+
+    @property
+    def in_doubt(self) -> Operation | None:
+        """The operation that the open review is about."""
+        review = self.payment.review
+        named = None if review is None or review.operation is None else self.operations.get(review.operation)
+        return named or self.attempt
 
     def live_query(self, target: UUID) -> Operation | None:
         """The query about `target` that is prepared or under way, if any."""
@@ -246,10 +326,9 @@ class Root(Struct, kw_only=True):
             None,
         )
 
-    def live_confirm(self) -> Operation | None:
-        """The confirm that is prepared, under way or unknown, if any."""
-        live = (State.PREPARED, State.SENT, State.UNKNOWN)
-        return next((o for o in self.operations.values() if o.verb is Verb.CONFIRM and o.state in live), None)
+    def live(self, *verbs: Verb) -> Operation | None:
+        """The operation of one of these verbs that may still have an effect, if any."""
+        return next((o for o in self.operations.values() if o.verb in verbs and o.state in LIVE), None)
 
     def new_id(self, now: datetime) -> UUID:
         """An id for an operation of this root: it carries the root's logical partition."""

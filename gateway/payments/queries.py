@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.payments import decisions
-from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Operation, ReviewReason, Root, State
-from gateway.payments.moves import review
-from providers.contract import Verb
+from gateway.payments.model import ENDED_BY_EVIDENCE, SETTLED, Evidence, Operation, ReviewReason, Root, State
+from gateway.payments.moves import names_money, review
+from gateway.payments.preparing import prepare
+from providers.contract import Outcome, Verb
 
-PUBLISH_GRACE: Final = timedelta(seconds=10)  # the sweeper publishes what the fast path did not
 SETTLED_INTERVAL_S: Final = 60.0  # doubts about what is settled may come in any number: one question a minute
 SCHEDULED: Final = frozenset({State.UNKNOWN, State.PENDING, State.ACTION_REQUIRED, State.LAPSED})
 
@@ -34,10 +34,13 @@ def schedule(root: Root, operation: Operation, now: datetime) -> None:
         operation.next_query_at = now + timedelta(seconds=wait)
 
 
-def ask(root: Root, operation: Operation, now: datetime) -> None:
+def ask(
+    root: Root, operation: Operation, now: datetime, *, told: str | None = None, claim: Outcome | None = None
+) -> None:
     """Prepare a query about the operation, unless it was never sent, one is live, or it was asked a moment ago.
 
-    At the declared end of the schedule nobody is asked any more: what is still open goes to review.
+    At the declared end of the schedule nobody is asked any more: what is still open goes to review. `told` and `claim`
+    are the name and the outcome that an unsigned callback gave for it.
     """
     never_sent = operation.state is State.PREPARED or operation.sent_at is None
     if never_sent or Verb.QUERY not in root.spec.verbs or root.live_query(operation.id) is not None:
@@ -45,47 +48,27 @@ def ask(root: Root, operation: Operation, now: datetime) -> None:
     root.touch(operation, now)
     if operation.state not in SETTLED and now >= _end(root, operation):
         operation.next_query_at = None
-        return None if operation.state is State.LAPSED else review(root, ReviewReason.UNKNOWN_OUTCOME, now)
+        return None if operation.state is State.LAPSED else review(root, ReviewReason.UNKNOWN_OUTCOME, now, operation)
     if operation.asked_at is not None and now < (allowed := operation.asked_at + _interval(root, operation)):
         operation.next_query_at = allowed
         return None
     operation.queries += 1
     operation.asked_at = now
     operation.next_query_at = None
-    return _prepare(root, operation, now)
+    query = prepare(root, Verb.QUERY, operation, operation.amount, now)
+    query.provider_reference = told
+    query.evidence = None if claim is None else Evidence(source="callback", outcome=claim, at=now)
+    return None
 
 
 def _interval(root: Root, operation: Operation) -> timedelta:
-    settled = operation.state in SETTLED
+    settled = operation.state in SETTLED and names_money(root.spec, operation.provider_reference)
     return timedelta(seconds=(SETTLED_INTERVAL_S if settled else root.spec.queries.min_interval_s) * root.pace)
 
 
 def _spread(operation: Operation) -> float:
     """A number from 0 to 1 of the operation's own, so that what failed together is not asked about together."""
     return (operation.id.int >> 8 & 0xFFFF) / 0xFFFF
-
-
-def _prepare(root: Root, target: Operation, now: datetime) -> None:
-    query = Operation(
-        lp=target.lp,
-        id=root.new_id(now),
-        payment_id=target.payment_id,
-        merchant_id=target.merchant_id,
-        account_id=target.account_id,
-        provider=target.provider,
-        settings_version=target.settings_version,
-        verb=Verb.QUERY,
-        state=State.PREPARED,
-        amount=target.amount,
-        currency=target.currency,
-        reference=target.reference,
-        target_id=target.id,
-        next_publish_at=now + PUBLISH_GRACE,
-        created_at=now,
-        updated_at=now,
-    )
-    root.operations[query.id] = query
-    root.created.append(query)
 
 
 def _held(root: Root) -> bool:

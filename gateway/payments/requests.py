@@ -53,6 +53,15 @@ class CustomerInput(Struct, frozen=True, forbid_unknown_fields=True):
         return Customer(name=self.name, email=self.email)
 
 
+Metadata: TypeAlias = Annotated[
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=40)],
+        Annotated[str, Meta(max_length=500)],
+    ],
+    Meta(max_length=50),
+]
+
+
 class CreatePayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /v1/payments."""
 
@@ -66,18 +75,44 @@ class CreatePayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reference: Annotated[str, Meta(max_length=100)] | None = None
     description: Annotated[str, Meta(max_length=500)] | None = None
     customer: CustomerInput | None = None
-    metadata: (
-        Annotated[
-            dict[
-                Annotated[str, Meta(min_length=1, max_length=40)],
-                Annotated[str, Meta(max_length=500)],
-            ],
-            Meta(max_length=50),
-        ]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     return_url: Annotated[str, Meta(max_length=2048)] | None = None
     expires_in: Annotated[int, Meta(ge=60, le=604_800, description="Seconds.")] | None = None
+
+
+class DestinationInput(MobileMoneyInput, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="mobile_money"):
+    """Where a payout goes: a mobile-money wallet; `name` is that of its holder."""
+
+    name: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class CreatePayout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/payouts."""
+
+    amount: Amount
+    currency: CurrencyCode
+    destination: DestinationInput
+    country: CountryCode | None = None
+    provider: Annotated[str, Meta(max_length=40)] | None = None
+    account: Annotated[str, Meta(max_length=64)] | None = None
+    reference: Annotated[str, Meta(max_length=100)] | None = None
+    description: Annotated[str, Meta(max_length=500)] | None = None
+    metadata: Metadata | None = None
+
+
+class CreateRefund(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/refunds. The default amount is what is left."""
+
+    payment: Annotated[str, Meta(max_length=64, examples=["pay_01k3n4rj0sf7dtqmvnj3wj8k7a"])]
+    amount: Amount | None = None
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+    metadata: Metadata | None = None
+
+
+class CapturePayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/payments/{id}/capture. The default amount is what is left."""
+
+    amount: Amount | None = None
 
 
 class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +122,7 @@ class Nothing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ResolvePayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /v1/payments/{id}/resolve."""
 
-    action: Literal["mark_succeeded", "mark_failed"]
+    action: Literal["mark_succeeded", "mark_failed", "refund"]
     reason: Annotated[str, Meta(min_length=3, max_length=500)]
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway import ids
 from gateway.payments.errors import FieldError, MyPayError, invalid
-from gateway.payments.requests import CardInput, CreatePayment, MobileMoneyInput, RedirectInput
+from gateway.payments.requests import CardInput, CreatePayment, CreatePayout, MobileMoneyInput, RedirectInput
 from gateway.routing.choose import Wanted
 from providers import money, phones
 from providers.contract import Card, Method, MobileMoney, Redirect, Verb
@@ -36,18 +36,25 @@ class Checked(Struct, frozen=True):
 
 def check(request: CreatePayment, livemode: bool) -> Checked:
     """Check what no single member shows. Raises 400 with the member that is wrong and what to write there."""
-    if request.currency not in money.EXPONENTS:
-        raise invalid("/currency", "invalid", "This is not an active ISO 4217 currency code.")
-    _check_metadata(request.metadata or {})
+    _check_currency(request.currency)
+    check_metadata(request.metadata or {})
     _check_return_url(request)
     if isinstance(request.method, MobileMoneyInput):
-        phone, country = _phone(request.method.phone, request.country, livemode)
+        phone, country = _phone(request.method.phone, request.country, livemode, "/method/phone")
         return Checked(MobileMoney(phone), country, phone)
     if request.country is not None and request.country not in phones.COUNTRIES:
         raise invalid("/country", "invalid", "This is not a country code of ISO 3166-1.")
     if isinstance(request.method, CardInput):
         return Checked(_card(request.method), request.country)
     return Checked(Redirect(), request.country)
+
+
+def check_payout(request: CreatePayout, livemode: bool) -> Checked:
+    """The same for a payout."""
+    _check_currency(request.currency)
+    check_metadata(request.metadata or {})
+    phone, country = _phone(request.destination.phone, request.country, livemode, "/destination/phone")
+    return Checked(MobileMoney(phone), country, phone)
 
 
 def wanted(request: CreatePayment, livemode: bool, country: str | None) -> Wanted:
@@ -66,6 +73,26 @@ def wanted(request: CreatePayment, livemode: bool, country: str | None) -> Wante
     )
 
 
+def payout_wanted(request: CreatePayout, livemode: bool, country: str | None) -> Wanted:
+    """The payout as routing sees it."""
+    return Wanted(
+        livemode=livemode,
+        amount=request.amount,
+        currency=request.currency,
+        country=country,
+        method="mobile_money",
+        verb=Verb.PAYOUT,
+        account=None if request.account is None else _account(request.account),
+        provider=request.provider,
+        minor_per_unit=10 ** money.EXPONENTS[request.currency],
+    )
+
+
+def _check_currency(currency: str) -> None:
+    if currency not in money.EXPONENTS:
+        raise invalid("/currency", "invalid", "This is not an active ISO 4217 currency code.")
+
+
 def _account(text: str) -> UUID:
     account = ids.read(ids.ACCOUNT, text)
     if account is None:
@@ -73,7 +100,8 @@ def _account(text: str) -> UUID:
     return account
 
 
-def _check_metadata(metadata: dict[str, str]) -> None:
+def check_metadata(metadata: dict[str, str]) -> None:
+    """Raises 400 where keys and values are too long together."""
     if sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) > METADATA_BYTES:
         raise invalid("/metadata", "too_long", f"All keys and values together may have {METADATA_BYTES} bytes.")
 
@@ -97,15 +125,16 @@ def _is_web_address(url: str) -> bool:
     return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname) and _URL.fullmatch(url) is not None
 
 
-def _phone(number: str, country: str | None, livemode: bool) -> tuple[str, str | None]:
+def _phone(number: str, country: str | None, livemode: bool, pointer: str) -> tuple[str, str | None]:
     try:
         phone = phones.normalise(number, country)
     except phones.PhoneCountryMismatch as error:
-        raise MyPayError("phone_country_mismatch", str(error), errors=[_phone_error(str(error))]) from None
+        detail = str(error)
+        raise MyPayError("phone_country_mismatch", detail, errors=[FieldError(pointer, "invalid", detail)]) from None
     except phones.PhoneInvalid as error:
         if not livemode and _is_trigger(number):
             return number, country
-        raise invalid("/method/phone", "invalid", str(error)) from None
+        raise invalid(pointer, "invalid", str(error)) from None
     return phone.e164, phone.country
 
 
@@ -124,10 +153,6 @@ def phone_filter(number: str) -> str:
         return phones.normalise(written).e164
     except (phones.PhoneInvalid, phones.PhoneCountryMismatch):
         return number
-
-
-def _phone_error(detail: str) -> FieldError:
-    return FieldError("/method/phone", "invalid", detail)
 
 
 def _is_trigger(number: str) -> bool:

@@ -1,4 +1,4 @@
-"""The two state machines, as complete tables of literal cells.
+"""The three state machines, as complete tables of literal cells.
 
 A cell is a new state; or `STALE` (late or duplicate: counted, ignored); or `REFUSE` (it contradicts what we believe:
 recorded, sent to review, never dropped). There is no default: a missing cell fails at import. Evidence about an
@@ -8,7 +8,7 @@ operation that we believe unsent moves it too: after a restore from backup the p
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
-from gateway.payments.model import State, Status
+from gateway.payments.model import RefundStatus, State, Status
 
 STALE: Final = "stale"
 REFUSE: Final = "refuse"
@@ -44,6 +44,14 @@ class PaymentFact(StrEnum):
     CANCELED = "canceled"
     EXPIRED = "expired"
     CONTRADICTED = "contradicted"  # a failure word after success
+
+
+class RefundFact(StrEnum):
+    """What its operation's facts mean for a refund."""
+
+    SENT = "sent"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
 
 
 _P, _S, _OK, _AU, _AR, _PE, _DE, _UN, _NS, _LA, _LS = (
@@ -89,6 +97,16 @@ _PAYMENT_ROWS: Final[dict[Status, tuple[Status | Verdict, ...]]] = {
     _CAN: (STALE, STALE, STALE,     REFUSE,     _SUC,      _SUC,       REFUSE,    STALE,    STALE,    STALE,   REFUSE),
     _EXP: (STALE, STALE, STALE,     REFUSE,     _SUC,      _SUC,       REFUSE,    STALE,    STALE,    STALE,   REFUSE),
 }
+
+_RPE, _RPR, _RSU, _RFA = RefundStatus
+
+_REFUND_ROWS: Final[dict[RefundStatus, tuple[RefundStatus | Verdict, ...]]] = {
+    #      sent   succeeded  declined
+    _RPE: (_RPR,  _RSU,      _RFA),
+    _RPR: (STALE, _RSU,      _RFA),
+    _RSU: (STALE, STALE,     REFUSE),
+    _RFA: (STALE, _RSU,      STALE),
+}
 # fmt: on
 
 
@@ -100,8 +118,13 @@ def _payment_table() -> dict[tuple[Status, PaymentFact], Status | Verdict]:
     return {(s, f): cell for s, row in _PAYMENT_ROWS.items() for f, cell in zip(PaymentFact, row, strict=True)}
 
 
+def _refund_table() -> dict[tuple[RefundStatus, RefundFact], RefundStatus | Verdict]:
+    return {(s, f): cell for s, row in _REFUND_ROWS.items() for f, cell in zip(RefundFact, row, strict=True)}
+
+
 OPERATION_TABLE: Final = _operation_table()
 PAYMENT_TABLE: Final = _payment_table()
+REFUND_TABLE: Final = _refund_table()
 
-if len(OPERATION_TABLE) != len(State) * len(OperationFact) or len(PAYMENT_TABLE) != len(Status) * len(PaymentFact):
+if (len(_OPERATION_ROWS), len(_PAYMENT_ROWS), len(_REFUND_ROWS)) != (len(State), len(Status), len(RefundStatus)):
     raise AssertionError("a state table has a missing row")

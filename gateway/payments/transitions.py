@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gateway.payments import decisions, queries
+from gateway.payments import decisions, queries, refunds
+from gateway.payments.effects import EFFECTS, settle
 from gateway.payments.facts import Answer, Ask, Cancel, Claim, Expire, Fact, LeaseEnded, Proof, Resolve
-from gateway.payments.model import OPEN, SETTLED, TAKES_MONEY, Evidence, Operation, Root, State, Status, failure
+from gateway.payments.model import DONE, LEADING, OPEN, SETTLED, Evidence, Operation, Root, State, Status, failure
 from gateway.payments.moves import advance, close, move, own_reference, require_action, resolved
 from gateway.payments.outcomes import send_again, state
 from gateway.payments.states import OPERATION_TABLE, PAYMENT_TABLE, OperationFact, PaymentFact
@@ -18,6 +19,7 @@ from providers.contract import (
     ActionRequired,
     Ambiguous,
     Declined,
+    Deferred,
     NotSent,
     Otp,
     Outcome,
@@ -57,8 +59,8 @@ def _claim(root: Root, fact: Claim, now: datetime) -> None:
     operation.sent_at = operation.sent_at or now
     operation.answered_at = operation.next_publish_at = operation.next_query_at = None
     operation.publishes = 0  # if it comes back to be sent again, that is a new command: its backoff begins anew
-    if operation.verb in TAKES_MONEY:
-        advance(root, PaymentFact.SENT, now)
+    if operation.verb in EFFECTS:
+        EFFECTS[operation.verb].under_way(root, operation, False, now)
     return None
 
 
@@ -75,11 +77,11 @@ def _may_be_sent(root: Root, operation: Operation, now: datetime) -> bool:
 
 def _worth_sending(root: Root, operation: Operation, now: datetime) -> bool:
     """Nobody is prompted for a dead order, no code passed on for one, and nobody asked about a settled one."""
-    over = root.payment.expires_at <= now
-    if operation.verb in TAKES_MONEY and over and root.payment.status in OPEN:
+    over = root.payment.is_over(now)
+    if operation.verb in LEADING and over and root.payment.status in OPEN:
         _expire_unsent(root, operation, now)
         return False
-    if operation.verb in TAKES_MONEY and root.payment.review is not None:
+    if operation.verb in LEADING and root.payment.review is not None:
         operation.next_publish_at = None
         root.touch(operation, now)
         return False
@@ -114,6 +116,8 @@ def _proof(root: Root, fact: Proof, now: datetime) -> None:
     if isinstance(fact.outcome, UNANSWERED):  # words of the transport: from elsewhere they permit no second send
         root.stale.append(f"{type(fact.outcome).__name__} from a {fact.source}")
         return queries.ask(root, operation, now)
+    if operation.verb is Verb.QUERY:
+        return _answered_late(root, operation, fact.outcome, now)
     return state(root, operation, fact.outcome, fact.source, now)
 
 
@@ -135,13 +139,13 @@ def _ask(root: Root, fact: Ask, now: datetime) -> None:
     reference = fact.provider_reference
     if reference and operation.provider_reference is None and reference not in root.owners:
         own_reference(root, operation, reference, now)
-    queries.ask(root, operation, now)
+    queries.ask(root, operation, now, told=reference, claim=fact.claim)
 
 
 def _expire(root: Root, fact: Expire, now: datetime) -> None:
     """Expiry ends only what is open; what may have been sent is asked about first, and unknown never expires."""
     payment, attempt = root.payment, root.attempt
-    due = payment.expires_at <= now and payment.review is None
+    due = payment.is_over(now) and payment.review is None
     if attempt is None or not due or PAYMENT_TABLE[payment.status, PaymentFact.EXPIRED] != Status.EXPIRED:
         return root.stale.append(f"payment {payment.status}: expired")
     if attempt.state is State.PREPARED:
@@ -163,24 +167,53 @@ def _cancel(root: Root, fact: Cancel, now: datetime) -> None:
 
 
 def _resolve(root: Root, fact: Resolve, now: datetime) -> None:
-    """A person's word settles the attempt, unless it is settled, and ends the review.
-
-    Money that the provider was seen to take counts as captured, whatever we had asked for.
-    """
-    attempt, payment = root.attempt, root.payment
-    if payment.review is None or attempt is None:
+    """A person's word settles the operation in doubt, unless it is settled, and ends the review."""
+    operation = root.in_doubt
+    if root.payment.review is None or operation is None:
         return root.stale.append("no review to resolve")
-    if fact.resolution.action == "mark_succeeded":
-        late = move(root, attempt, OperationFact.SUCCEEDED, now) == State.LATE_SUCCEEDED
-        seen = attempt.evidence.outcome if attempt.evidence is not None else None
-        amount = seen.amount if isinstance(seen, Succeeded) and seen.amount is not None else attempt.amount
-        known = PaymentFact.LATE_SUCCEEDED if late else PaymentFact.SUCCEEDED
-        advance(root, known, now, amount_captured=amount, failure=None)
+    if fact.resolution.action == "mark_failed":
+        _mark_failed(root, operation, now)
+    elif operation.verb in LEADING:
+        _mark_succeeded(root, operation, now)
+    elif fact.resolution.action == "refund":
+        pass  # it is tried once more, below
+    elif (cell := move(root, operation, OperationFact.SUCCEEDED, now)) in DONE:
+        settle(root, operation, cell == State.LATE_SUCCEEDED, now)
+    if root.payment.review is not None:
+        resolved(root, now)
+    if fact.resolution.action == "refund" and root.payment.refundable > 0:
+        _start_refund(root, operation, fact.resolution.reason, now)
+    return None
+
+
+def _start_refund(root: Root, operation: Operation, reason: str, now: datetime) -> None:
+    """Give back all that is left, or try the refund that failed once more."""
+    if operation.verb is Verb.REFUND and operation.target_id is not None:
+        refunds.start(root, root.operations[operation.target_id], operation.amount, now, reason=reason)
     else:
-        move(root, attempt, OperationFact.DECLINED, now)
-        advance(root, PaymentFact.DECLINED, now, failure=failure(DeclineCode.DECLINED))
-    close(attempt)
-    return resolved(root, now)
+        refunds.start(root, operation, root.payment.refundable, now, reason=reason)
+
+
+def _mark_succeeded(root: Root, operation: Operation, now: datetime) -> None:
+    """Money that the provider was seen to take counts as captured, whatever we had asked for."""
+    late = move(root, operation, OperationFact.SUCCEEDED, now) == State.LATE_SUCCEEDED
+    close(operation)
+    captured = 0 if operation.verb is Verb.PAYOUT else seen_amount(operation)
+    known = PaymentFact.LATE_SUCCEEDED if late else PaymentFact.SUCCEEDED
+    if root.payment.status is not Status.SUCCEEDED:
+        advance(root, known, now, failure=None, amount_captured=captured)
+
+
+def _mark_failed(root: Root, operation: Operation, now: datetime) -> None:
+    if move(root, operation, OperationFact.DECLINED, now) == State.DECLINED:
+        close(operation)
+        EFFECTS[operation.verb].declined(root, operation, failure(DeclineCode.DECLINED), now)
+
+
+def seen_amount(operation: Operation) -> int:
+    """What the provider was seen to move, in minor units; what we asked for where it did not say."""
+    seen = operation.evidence.outcome if operation.evidence is not None else None
+    return seen.amount if isinstance(seen, Succeeded) and seen.amount is not None else operation.amount
 
 
 def _expire_unsent(root: Root, operation: Operation, now: datetime) -> None:
@@ -214,12 +247,34 @@ def _query_answered(root: Root, query: Operation, outcome: Outcome, now: datetim
         return
     if isinstance(outcome, Absent):
         _absent(root, target, query, now)
+    elif isinstance(outcome, Deferred):
+        _await(root, query, outcome)
     elif not isinstance(outcome, UNANSWERED):
-        state(root, target, outcome, "query", now)
-        _close_confirm(root, target, now)
-        _lapse_if_over(root, target, query, now)
+        _stated(root, query, target, outcome, now)
     queries.schedule(root, target, now)
     _ask_again_after_absence(root, target, now)
+
+
+def _stated(root: Root, query: Operation, target: Operation, outcome: Outcome, now: datetime) -> None:
+    state(root, target, outcome, "query", now)
+    _close_confirm(root, target, now)
+    _lapse_if_over(root, target, query, now)
+
+
+def _await(root: Root, query: Operation, outcome: Deferred) -> None:
+    """The name of the answer leads to the query: a callback that came before it was known waits for it."""
+    if outcome.provider_reference not in root.owners:
+        root.owners[outcome.provider_reference] = query.id
+        root.references.append((outcome.provider_reference, query.id))
+
+
+def _answered_late(root: Root, query: Operation, outcome: Outcome, now: datetime) -> None:
+    """The answer to a query, by callback: it counts once."""
+    root.touch(query, now).evidence = Evidence(source="callback", outcome=outcome, at=now)
+    target = root.operations.get(query.target_id) if query.target_id else None
+    if target is not None:
+        _stated(root, query, target, outcome, now)
+        queries.schedule(root, target, now)
 
 
 def _absent(root: Root, target: Operation, query: Operation, now: datetime) -> None:
@@ -241,8 +296,9 @@ def _ask_again_after_absence(root: Root, target: Operation, now: datetime) -> No
 
 def _lapse_if_over(root: Root, target: Operation, query: Operation, now: datetime) -> None:
     payment = root.payment
-    asked_after_expiry = query.sent_at is not None and query.sent_at >= payment.expires_at
-    due = asked_after_expiry and payment.status in OPEN and payment.review is None
+    asked_after_expiry = query.sent_at is not None and payment.is_over(query.sent_at)
+    leads = target.verb in LEADING and payment.status in OPEN and payment.review is None
+    due = asked_after_expiry and leads
     if due and move(root, target, OperationFact.LAPSED, now) == State.LAPSED:
         advance(root, PaymentFact.EXPIRED, now, failure=failure(DeclineCode.EXPIRED))
 
@@ -276,7 +332,7 @@ def _ask_payer_again(root: Root, now: datetime, message: str) -> None:
 
 def _close_confirm(root: Root, target: Operation, now: datetime) -> None:
     """An unknown confirm ends when its target is known: it counted if the target no longer waits for the payer."""
-    confirm = root.live_confirm()
+    confirm = root.live(Verb.CONFIRM)
     if confirm is not None and confirm.state is State.UNKNOWN and confirm.target_id == target.id:
         waits = target.state is State.ACTION_REQUIRED
         move(root, confirm, OperationFact.NOT_SENT if waits else OperationFact.SUCCEEDED, now)

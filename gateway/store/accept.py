@@ -47,6 +47,7 @@ _PAYMENT_COLUMNS: Final = {
     "id": "uuid",
     "merchant_id": "uuid",
     "livemode": "boolean",
+    "kind": "text",
     "status": "text",
     "amount": "bigint",
     "currency": "text",
@@ -99,7 +100,7 @@ o as (
            amount, currency, op_reference, next_publish_at, created_at, created_at from r join k on k.object_id = r.id),
 e as (
     insert into events ({", ".join(EVENT_COLUMNS)})
-    select event_id, merchant_id, livemode, id, id, 'payment.created', sequence, body, created_at
+    select event_id, merchant_id, livemode, id, id, kind || '.created', sequence, body, created_at
       from r join k on k.object_id = r.id)
 select object_id from k
 """

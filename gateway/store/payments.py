@@ -1,4 +1,4 @@
-"""Reading payments, always as one merchant in one mode."""
+"""Reading payments and payouts, always as one merchant in one mode."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -7,11 +7,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from gateway import ids
-from gateway.payments.model import Payment
+from gateway.payments.model import Kind, Payment
 from gateway.store.database import Connection
 from gateway.store.roots import read_payment
 
-GET: Final = "select * from payments where lp = $1 and id = $2 and merchant_id = $3 and livemode = $4"
+GET: Final = "select * from payments where lp = $1 and id = $2 and merchant_id = $3 and livemode = $4 and kind = $5"
 GET_ANY: Final = "select * from payments where lp = $1 and id = $2"
 UNDER_REVIEW: Final = "select * from payments where review is not null order by review ->> 'since', id limit 1000"
 PROGRESS: Final = """
@@ -24,6 +24,7 @@ select id, state from operations where (lp, id) in (select * from unnest($1::sma
 class Filters(Struct, frozen=True, kw_only=True):
     """What a list is narrowed to; None means any. `created_from` is inclusive, `created_to` exclusive."""
 
+    kind: Kind = Kind.PAYMENT
     status: tuple[str, ...] | None = None
     provider: str | None = None
     account: UUID | None = None
@@ -50,18 +51,20 @@ _CONDITIONS: Final = {
 }
 
 
-async def get(connection: Connection, merchant_id: UUID, livemode: bool, payment_id: UUID) -> Payment | None:
-    """One payment of this merchant and mode, or None."""
-    record = await connection.fetchrow(GET, ids.lp_of(payment_id), payment_id, merchant_id, livemode)
+async def get(
+    connection: Connection, merchant_id: UUID, livemode: bool, payment_id: UUID, kind: Kind = Kind.PAYMENT
+) -> Payment | None:
+    """One payment (or payout) of this merchant and mode, or None."""
+    record = await connection.fetchrow(GET, ids.lp_of(payment_id), payment_id, merchant_id, livemode, kind)
     return None if record is None else read_payment(record)
 
 
 async def page(
     connection: Connection, merchant_id: UUID, livemode: bool, filters: Filters, after: UUID | None, limit: int
 ) -> list[Payment]:
-    """Up to `limit` payments, newest first, after (older than) the payment `after`."""
-    parameters: list[Any] = [merchant_id, livemode, limit]
-    conditions = ["merchant_id = $1", "livemode = $2"]
+    """Up to `limit` payments (or payouts), newest first, after (older than) the payment `after`."""
+    parameters: list[Any] = [merchant_id, livemode, limit, filters.kind]
+    conditions = ["merchant_id = $1", "livemode = $2", "kind = $4"]
     given = [(name, getattr(filters, name)) for name in _CONDITIONS]
     for name, value in given:
         if value is not None:

@@ -13,7 +13,20 @@ from asyncpg import Record
 
 from gateway import ids
 from gateway.payments.facts import Answer, Ask, Fact, Proof
-from gateway.payments.model import Details, Evidence, Failure, Operation, Payment, Review, Root, State, Status
+from gateway.payments.model import (
+    Details,
+    Evidence,
+    Failure,
+    Kind,
+    Operation,
+    Payment,
+    Refund,
+    RefundStatus,
+    Review,
+    Root,
+    State,
+    Status,
+)
 from gateway.store.database import Connection
 from providers.contract import NextAction, Verb
 from providers.registry import PROVIDERS
@@ -28,6 +41,9 @@ select * from operations
    and (verb <> 'query' or state in ('prepared', 'sent') or id = any($3::uuid[]))
  order by lp, id for update
 """
+LOCK_REFUNDS: Final = """
+select * from refunds where (lp, payment_id) in (select * from unnest($1::smallint[], $2::uuid[])) for update
+"""
 OWNERS: Final = """
 select account_id, provider_reference, operation_id from provider_references
  where (account_id, provider_reference) in (select * from unnest($1::uuid[], $2::text[]))
@@ -35,7 +51,9 @@ select account_id, provider_reference, operation_id from provider_references
 
 GET_OPERATION: Final = "select * from operations where lp = $1 and id = $2"
 NEWEST_ATTEMPT: Final = """
-select id from operations where lp = $1 and payment_id = $2 and verb in ('charge', 'authorize') order by id desc limit 1
+select id from operations
+ where lp = $1 and payment_id = $2 and verb in ('charge', 'authorize', 'payout') and target_id is null
+ order by id desc limit 1
 """
 
 _PAYMENT_COLUMNS: Final = {
@@ -85,9 +103,11 @@ _CREATED_COLUMNS: Final = {
     "amount": "bigint",
     "currency": "text",
     "reference": "text",
+    "provider_reference": "text",
     "target_id": "uuid",
     "secret_input": "bytea",
     "next_publish_at": "timestamptz",
+    "evidence": "jsonb",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
 }
@@ -101,6 +121,26 @@ EVENT_COLUMNS: Final = {
     "sequence": "integer",
     "body": "bytea",
     "created_at": "timestamptz",
+}
+_REFUND_COLUMNS: Final = {
+    "lp": "smallint",
+    "id": "uuid",
+    "payment_id": "uuid",
+    "merchant_id": "uuid",
+    "livemode": "boolean",
+    "account_id": "uuid",
+    "provider": "text",
+    "status": "text",
+    "amount": "bigint",
+    "currency": "text",
+    "reason": "text",
+    "metadata": "jsonb",
+    "provider_reference": "text",
+    "failure": "jsonb",
+    "review": "jsonb",
+    "sequence": "integer",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
 }
 _REFERENCE_COLUMNS: Final = {"account_id": "uuid", "provider_reference": "text", "operation_id": "uuid"}
 
@@ -139,10 +179,16 @@ def _write_statement() -> str:
 
 
 WRITE: Final = _write_statement()
+_CHANGING: Final = ("status", "provider_reference", "failure", "review", "sequence", "updated_at")
+WRITE_REFUNDS: Final = f"""
+{insert("refunds", _REFUND_COLUMNS, 1)}
+on conflict (lp, id) do update set {", ".join(f"{name} = excluded.{name}" for name in _CHANGING)}
+"""
 
 _encode: Final = msgspec.json.Encoder().encode
 _JSON: Final[dict[str, Any]] = {
     "details": msgspec.json.Decoder(Details).decode,
+    "metadata": msgspec.json.Decoder(dict[str, str]).decode,
     "route": msgspec.Raw,
     "next_action": msgspec.json.Decoder(NextAction).decode,
     "failure": msgspec.json.Decoder(Failure).decode,
@@ -153,7 +199,12 @@ _JSON: Final[dict[str, Any]] = {
 
 def read_payment(record: Record | dict[str, Any]) -> Payment:
     """A row of `payments` as a record of the domain."""
-    return Payment(**_typed(record, {"status": Status}))
+    return Payment(**_typed(record, {"status": Status, "kind": Kind}))
+
+
+def read_refund(record: Record) -> Refund:
+    """A row of `refunds` as a record of the domain."""
+    return Refund(**_typed(record, {"status": RefundStatus}))
 
 
 def read_operation(record: Record) -> Operation:
@@ -196,8 +247,20 @@ async def lock(connection: Connection, facts: dict[UUID, list[Fact]], *, pace: f
     for record in await connection.fetch(LOCK_OPERATIONS, lps, keys, named):
         operation = read_operation(record)
         roots[operation.payment_id].operations[operation.id] = operation
+    await _read_refunds(connection, roots)
     await _read_owners(connection, facts, roots)
     return roots
+
+
+async def _read_refunds(connection: Connection, roots: dict[UUID, Root]) -> None:
+    """Only where there are any: most payments have none, and the statement is on the hot path."""
+    refunded = [
+        key for key, root in roots.items() if any(each.verb is Verb.REFUND for each in root.operations.values())
+    ]
+    if refunded:
+        for record in await connection.fetch(LOCK_REFUNDS, [ids.lp_of(key) for key in refunded], refunded):
+            refund = read_refund(record)
+            roots[refund.payment_id].refunds[refund.id] = refund
 
 
 async def _read_owners(connection: Connection, facts: dict[UUID, list[Fact]], roots: dict[UUID, Root]) -> None:
@@ -225,7 +288,7 @@ def _reference(fact: Fact) -> str | None:
 
 async def write(connection: Connection, roots: Iterable[Root]) -> None:
     """Write everything that was done to these roots; does nothing when nothing was."""
-    changed = [root for root in roots if root.payment_touched or root.touched or root.created]
+    changed = [root for root in roots if root.payment_touched or root.touched or root.created or root.refunds_touched]
     if not changed:
         return
     created = [operation for root in changed for operation in root.created]
@@ -240,6 +303,13 @@ async def write(connection: Connection, roots: Iterable[Root]) -> None:
         *arrays(EVENT_COLUMNS, [event for root in changed for event in root.events]),
         *(zip(*references, strict=True) if references else ([], [], [])),
     )
+    await _write_refunds(connection, changed)
+
+
+async def _write_refunds(connection: Connection, roots: Sequence[Root]) -> None:
+    refunds = [root.refunds[key] for root in roots for key in root.refunds_touched]
+    if refunds:
+        await connection.execute(WRITE_REFUNDS, *arrays(_REFUND_COLUMNS, refunds))
 
 
 def arrays(columns: dict[str, str], records: Sequence[Any]) -> list[list[Any]]:

@@ -1,5 +1,6 @@
 """What is kept about one payment, for its timeline. The caller has found the payment, and knows whose it is."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -14,12 +15,12 @@ from gateway.store.roots import read_operation
 OPERATIONS: Final = "select * from operations where lp = $1 and payment_id = $2 order by id"
 EVENTS: Final = """
 select id, type, sequence, body, created_at from events
- where object_id = $1 and merchant_id = $2 order by sequence
+ where object_id = any($1) and merchant_id = $2 order by seq
 """
 
 
 class TimelineEvent(Struct, frozen=True, kw_only=True):
-    """An event of the payment."""
+    """An event of the payment, or of a refund of it."""
 
     id: UUID
     type: str
@@ -34,6 +35,6 @@ async def operations(connection: Connection, payment_id: UUID) -> list[Operation
     return [read_operation(row) for row in rows]
 
 
-async def events(connection: Connection, merchant_id: UUID, payment_id: UUID) -> list[TimelineEvent]:
-    """All events of the payment, in order."""
-    return [TimelineEvent(**row) for row in await connection.fetch(EVENTS, payment_id, merchant_id)]
+async def events(connection: Connection, merchant_id: UUID, object_ids: Sequence[UUID]) -> list[TimelineEvent]:
+    """All events of the payment and its refunds, in order."""
+    return [TimelineEvent(**row) for row in await connection.fetch(EVENTS, object_ids, merchant_id)]

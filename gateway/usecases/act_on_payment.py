@@ -1,4 +1,4 @@
-"""What a merchant (or a person of the installation) asks of a payment that exists: confirm, cancel, verify, resolve.
+"""What a merchant (or a person of the installation) asks of what exists: confirm, capture, cancel, refund, and so on.
 
 All of them are one transaction of one shape: lock the root, look the idempotency key up, decide (pure), write the root,
 the key with its answer, and for a person's decision the audit row. Only then are new operations published.
@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.payments import verbs, views
 from gateway.payments.errors import MyPayError
 from gateway.payments.facts import Resolution
-from gateway.payments.model import Operation, Payment, Root
+from gateway.payments.model import Kind, Operation, Payment, Root
 from gateway.payments.views import OperationObject
 from gateway.sealing import Sealer
 from gateway.settings import Settings
@@ -27,10 +27,9 @@ from gateway.store.audit import AuditRow
 from gateway.store.database import Connection
 from gateway.usecases.brief import seal_otp
 from gateway.usecases.record_outcome import Commands
-from providers import references
-from providers.registry import PROVIDERS
 
 Decide = Callable[[Root, datetime], Operation | None]  # raises MyPayError where the payment's state forbids it
+Answer = Callable[[Root, Operation | None], bytes]
 
 
 class Workplace(Protocol):
@@ -46,11 +45,12 @@ class Workplace(Protocol):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Who asks, for which payment, under which idempotency key, and which API process waits for the result."""
+    """Who asks, for which payment (or payout), under which idempotency key, and which API process waits for it."""
 
     merchant_id: UUID
     livemode: bool
     payment_id: UUID
+    kind: Kind = Kind.PAYMENT
     key: str | None = None
     fingerprint: bytes = b""
     waiter: str | None = None
@@ -65,7 +65,25 @@ class Acted(Struct, frozen=True, kw_only=True):
     operation_id: UUID | None
 
 
-async def act(workplace: Workplace, request: Request, decide: Decide, *, record: AuditRow | None = None) -> Acted:
+def payment_answer(root: Root, operation: Operation | None) -> bytes:
+    """The payment as it is now, with the operation that was started."""
+    return answer(root.payment, operation)
+
+
+def refund_answer(root: Root, operation: Operation | None) -> bytes:
+    """The refund that was started."""
+    assert operation is not None, "a refund has an operation"
+    return views.refund_json(root.refunds[operation.id])
+
+
+async def act(
+    workplace: Workplace,
+    request: Request,
+    decide: Decide,
+    *,
+    record: AuditRow | None = None,
+    show: Answer = payment_answer,
+) -> Acted:
     """Do it once. Raises 404, 422 `idempotency_key_reused`, and what `decide` raises."""
     async with workplace.reading() as connection, connection.transaction():
         root = await _lock(workplace, connection, request)
@@ -74,7 +92,7 @@ async def act(workplace: Workplace, request: Request, decide: Decide, *, record:
         now = workplace.clock.now()
         operation = decide(root, now)
         await roots.write(connection, [root])
-        body = answer(root.payment, operation)
+        body = show(root, operation)
         if request.key is not None:
             object_id = operation.id if operation is not None else request.payment_id
             await idempotency.insert(connection, _scope(request), request.fingerprint, object_id, body, now)
@@ -89,8 +107,9 @@ async def act(workplace: Workplace, request: Request, decide: Decide, *, record:
 async def _lock(workplace: Workplace, connection: Connection, request: Request) -> Root:
     found = await roots.lock(connection, {request.payment_id: []}, pace=workplace.settings.pace)
     root = found.get(request.payment_id)
-    if root is None or (root.payment.merchant_id, root.payment.livemode) != (request.merchant_id, request.livemode):
-        raise MyPayError("not_found", "There is no such payment.")
+    asked = (request.merchant_id, request.livemode, request.kind)
+    if root is None or (root.payment.merchant_id, root.payment.livemode, root.payment.kind) != asked:
+        raise MyPayError("not_found", f"There is no such {request.kind}.")
     return root
 
 
@@ -130,18 +149,26 @@ def confirm(otp: str, sealer: Sealer) -> Decide:
     """Pass the payer's one-time password on to the provider."""
 
     def decide(root: Root, now: datetime) -> Operation:
-        operation_id = root.new_id(now)
-        reference = references.make(PROVIDERS[root.payment.provider].reference, operation_id)
-        operation = verbs.start_confirm(root, operation_id, reference, now)
+        operation = verbs.start_confirm(root, now)
         operation.secret_input = seal_otp(sealer, operation, otp)
         return operation
 
     return decide
 
 
+def capture(amount: int | None) -> Decide:
+    """Take this much of what is authorized; None: all that is left."""
+    return partial(verbs.capture, amount)
+
+
 def cancel() -> Decide:
-    """Cancel what cannot have been sent."""
+    """Cancel what cannot have been sent, or release what is authorized."""
     return verbs.cancel
+
+
+def refund(amount: int | None, reason: str | None, metadata: dict[str, str]) -> Decide:
+    """Give this much back; None: all that is left."""
+    return partial(verbs.refund, amount, reason, metadata)
 
 
 def verify() -> Decide:

@@ -1,4 +1,4 @@
-"""Accepting a payment: validate, choose an account, write it all at once, publish.
+"""Accepting a payment or payout: validate, choose an account, write it all at once, publish.
 
 The order of answers is the contract's (docs: idempotency): a valid request looks its key up before any answer about
 routing, so that an accepted payment never turns into an error.
@@ -6,19 +6,17 @@ routing, so that an accepted payment never turns into an error.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from gateway import ids
 from gateway.metrics import METRICS
-from gateway.payments import rules, views
+from gateway.payments import views
+from gateway.payments.drafts import Draft
 from gateway.payments.errors import MyPayError, NoRoute, Refusal, invalid
-from gateway.payments.model import Customer, Details, Operation, Payment, State, Status
-from gateway.payments.queries import PUBLISH_GRACE
-from gateway.payments.requests import CreatePayment
-from gateway.payments.rules import Checked
+from gateway.payments.model import Operation, Payment, State, Status
+from gateway.payments.preparing import PUBLISH_GRACE
 from gateway.routing.choose import Reason, Route, Wanted, choose
 from gateway.services import Services
 from gateway.store import accept
@@ -27,36 +25,32 @@ from gateway.store.batcher import FateUnknown, QueueFull
 from gateway.store.database import CONNECTION_LOST
 from gateway.store.directory import AccountRow
 from providers import references
+from providers.contract import Verb
 from providers.registry import PROVIDERS
-
-EXPIRES_IN_S: Final = 3600
 
 _route_json = msgspec.json.Encoder().encode
 
 
-async def create_payment(
+async def create(
     services: Services,
+    draft: Draft,
     *,
     merchant_id: UUID,
-    livemode: bool,
-    request: CreatePayment,
     key: str,
     fingerprint: bytes,
     payment_id: UUID,
     waiter: str | None,
 ) -> Accepted:
-    """Accept the payment, or find the one that this key made before.
+    """Accept the payment or payout, or find the one that this key made before.
 
     `payment_id` comes from the caller, so that a waiter can be registered before anything is queued; its logical
     partition is that of the key. Raises the problems of the contract: 400, 404, 409, 422 and 503.
     """
-    checked = rules.check(request, livemode)
-    wanted = rules.wanted(request, livemode, checked.country)
-    routed = await _routed(services, merchant_id, livemode, wanted, key, payment_id)
+    routed = await _routed(services, merchant_id, draft.wanted, key, payment_id)
     if isinstance(routed, Accepted):
         return _same_request(routed, fingerprint)
     account, route = routed
-    new = prepare(key, fingerprint, payment_id, account, route, request, checked, services.clock.now())
+    new = prepare(key, fingerprint, payment_id, account, route, draft, services.clock.now())
     try:
         with METRICS.accept_seconds.time():
             accepted = await services.accept.submit(new)
@@ -76,12 +70,13 @@ def _same_request(accepted: Accepted, fingerprint: bytes) -> Accepted:
 
 
 async def _routed(
-    services: Services, merchant_id: UUID, livemode: bool, wanted: Wanted, key: str, payment_id: UUID
+    services: Services, merchant_id: UUID, wanted: Wanted, key: str, payment_id: UUID
 ) -> Accepted | tuple[AccountRow, Route]:
     """The account that takes the payment, and why; or, where none would, the payment that this key has made.
 
     Nothing is written yet, so a database that does not answer is `unavailable`.
     """
+    livemode = wanted.livemode
     try:
         accounts = await services.accounts.of(merchant_id, livemode)
         route = choose(wanted, accounts)
@@ -121,56 +116,48 @@ def prepare(
     payment_id: UUID,
     account: AccountRow,
     route: Route,
-    request: CreatePayment,
-    checked: Checked,
+    draft: Draft,
     now: datetime,
 ) -> NewPayment:
-    """Everything that accepting the payment writes, ids and bytes included. Pure but for the ids."""
-    payment = _payment(payment_id, account, route, request, checked, now)
+    """Everything that accepting writes, ids and bytes included. Pure but for the ids."""
+    payment = _payment(payment_id, account, route, draft, now)
     content = views.payment_json(payment)
     return NewPayment(
         key=key,
         fingerprint=fingerprint,
         payment=payment,
-        operation=_operation(payment, account),
-        event=views.event("payment.created", payment, now, content),
+        operation=_operation(payment, account, draft.wanted.verb),
+        event=views.event(f"{payment.kind}.created", payment, now, content),
         content=content,
     )
 
 
-def _payment(
-    payment_id: UUID, account: AccountRow, route: Route, request: CreatePayment, checked: Checked, now: datetime
-) -> Payment:
+def _payment(payment_id: UUID, account: AccountRow, route: Route, draft: Draft, now: datetime) -> Payment:
+    expires_in_s = draft.expires_in_s
     return Payment(
         lp=ids.lp_of(payment_id),
         id=payment_id,
+        kind=draft.kind,
         merchant_id=account.merchant_id,
         livemode=account.livemode,
         status=Status.PENDING,
-        amount=request.amount,
-        currency=request.currency,
-        country=checked.country,
-        phone=checked.phone,
-        reference=request.reference,
+        amount=draft.wanted.amount,
+        currency=draft.wanted.currency,
+        country=draft.wanted.country,
+        phone=draft.phone,
+        reference=draft.reference,
         account_id=account.id,
         provider=account.provider,
-        details=Details(
-            method=checked.method,
-            capture=request.capture,
-            description=request.description,
-            customer=request.customer.record() if request.customer else Customer(),
-            metadata=request.metadata or {},
-            return_url=request.return_url,
-        ),
+        details=draft.details,
         route=msgspec.Raw(_route_json(route)),
         sequence=1,
-        expires_at=now + timedelta(seconds=request.expires_in or EXPIRES_IN_S),
+        expires_at=None if expires_in_s is None else now + timedelta(seconds=expires_in_s),
         created_at=now,
         updated_at=now,
     )
 
 
-def _operation(payment: Payment, account: AccountRow) -> Operation:
+def _operation(payment: Payment, account: AccountRow, verb: Verb) -> Operation:
     now = payment.created_at
     operation_id = ids.new(payment.lp)
     return Operation(
@@ -181,7 +168,7 @@ def _operation(payment: Payment, account: AccountRow) -> Operation:
         account_id=account.id,
         provider=account.provider,
         settings_version=account.settings_version,
-        verb=rules.verb(payment.details.capture),
+        verb=verb,
         state=State.PREPARED,
         amount=payment.amount,
         currency=payment.currency,

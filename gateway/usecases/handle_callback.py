@@ -1,6 +1,7 @@
 """A stored callback: verify, count duplicates, find its operation, and record what it says through the one door.
 
-A signed callback is proof. An unsigned one proves nothing: it only makes us ask the provider.
+A signed callback is proof, and so is the late answer to a request of ours that quotes the name which the provider gave
+it, telling nobody but us, when it took the request. Any other unsigned one proves nothing: it only makes us ask.
 """
 
 import hashlib
@@ -15,16 +16,17 @@ from msgspec import Struct
 from gateway.clock import Clock
 from gateway.metrics import METRICS
 from gateway.payments.facts import Ask, Proof
-from gateway.payments.model import Operation
+from gateway.payments.model import Operation, Root, State
 from gateway.store import callbacks as store
 from gateway.store.callbacks import StoredCallback
 from gateway.store.database import Pool
 from gateway.store.vault import Vault
 from gateway.usecases.brief import callback_url
 from gateway.usecases.record_outcome import Recorder
-from providers.contract import CallbackRequest, CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid
+from providers.contract import CallbackRequest, CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid, Succeeded
 from providers.redaction import presentable_notice, secrets_of
 from providers.registry import PROVIDERS
+from providers.signing import matches
 
 PARKED_AGAIN: Final = timedelta(seconds=30)
 PARKED_FOR: Final = timedelta(hours=24)
@@ -90,13 +92,16 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
 
     async def _apply(self, operation: Operation, notice: Notice, *, signed: bool) -> str:
         payment_id, operation_id = operation.payment_id, operation.id
-        if signed:
+        if signed or _is_awaited(operation, notice):
             proof = Proof(payment_id=payment_id, operation_id=operation_id, outcome=notice.outcome)
             await self.recorder.record(proof)
             return "applied"
-        name = notice.provider_reference
-        await self.recorder.record(Ask(payment_id=payment_id, operation_id=operation_id, provider_reference=name))
-        return "asked"
+        if notice.answer and operation.state is State.SENT:
+            return "early"
+        name, claim = notice.provider_reference, notice.outcome
+        ask = Ask(payment_id=payment_id, operation_id=operation_id, provider_reference=name, claim=claim)
+        root = await self.recorder.record(ask)
+        return "asked" if root is None or _is_asked(root, root.operations[operation_id], notice) else "early"
 
     async def _park(self, callback: StoredCallback, notice: Notice, key: str) -> str:
         assert notice.provider_reference is not None
@@ -122,9 +127,24 @@ def _notices(request: CallbackRequest, spec: CallbackSpec, settings: Struct) -> 
     return [presentable_notice(notice, secrets) for notice in spec.parse(request)]
 
 
+def _is_awaited(operation: Operation, notice: Notice) -> bool:
+    """Whether it is the answer that the provider still owes us, by its name."""
+    awaited, name = operation.awaited, notice.provider_reference
+    return notice.answer and awaited is not None and name is not None and matches(name, awaited)
+
+
+def _is_asked(root: Root, operation: Operation, notice: Notice) -> bool:
+    """Whether nothing of a claim is lost: it goes with a query, or names nothing new, or nobody will be asked."""
+    claim, query = notice.outcome, root.live_query(operation.id)
+    news = isinstance(claim, Succeeded) and claim.provider_reference not in (None, operation.provider_reference)
+    coming = query is not None or operation.next_query_at is not None
+    return not news or not coming or (query is not None and query.provider_reference == notice.provider_reference)
+
+
 def _may_wait(notice: Notice, result: str) -> bool:
     """A provider's name that we have not learned yet may come with an answer that is still under way."""
-    return result == "unmatched" and notice.reference is None and notice.provider_reference is not None
+    waits = result == "early" or (result == "unmatched" and notice.reference is None)
+    return waits and notice.provider_reference is not None
 
 
 def _event_key(callback: StoredCallback, notices: list[Notice]) -> str:

@@ -113,6 +113,7 @@ def _known(roots: dict[UUID, Root], fact: Fact) -> Root | None:
 
 def _count(root: Root) -> None:
     for kind, times in Counter(event.type for event in root.events).items():
-        METRICS.payments.labels(provider=root.payment.provider, status=kind.removeprefix("payment.")).inc(times)
+        if kind.startswith("payment."):
+            METRICS.payments.labels(provider=root.payment.provider, status=kind.removeprefix("payment.")).inc(times)
     for reason in root.stale:
         log.info("record.stale", payment=str(root.payment.id), reason=reason)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway import ids
 from gateway.payments.errors import MyPayError
-from gateway.payments.queries import PUBLISH_GRACE
+from gateway.payments.preparing import PUBLISH_GRACE
 from gateway.payments.views import encode, timestamp
 from gateway.services import Services
 from gateway.store import callback_log as store

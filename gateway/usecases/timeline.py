@@ -21,6 +21,7 @@ from gateway.store.callback_log import LoggedCallback
 from gateway.store.database import Connection
 from gateway.store.timeline import TimelineEvent
 from gateway.usecases import replay_callback
+from providers.contract import Verb
 from providers.redaction import mask_text
 
 Kind: TypeAlias = Literal["route", "operation", "exchange", "callback", "outcome", "event", "review"]
@@ -63,7 +64,8 @@ async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, pa
         entries += _of_operation(operation)
     named = [each.id for each in operations]
     entries += map(_callback, await callback_log.of_operations(connection, merchant_id, livemode, named))
-    entries += map(_event, await store.events(connection, merchant_id, payment_id))
+    told = [payment_id, *(each.id for each in operations if each.verb is Verb.REFUND)]
+    entries += map(_event, await store.events(connection, merchant_id, told))
     shown_id = ids.show(ids.PAYMENT, payment_id)
     decided = await audit.page(connection, merchant_id, livemode, object_id=shown_id, limit=MOST_DECISIONS)
     entries += map(_decision, decided)

@@ -115,7 +115,8 @@ class Cases(Struct, frozen=True, kw_only=True):
     `account`: settings with which every case works and which the simulator takes; its secrets are looked for in
     everything that can be seen. `login` are the answers that `authenticate` needs, `refused_logins` those that mean
     that the credentials are wrong. `secrets`: what `/_simulator/secrets` is told before a scenario, by API key.
-    `unreadable`: callbacks that are none, beside the suite's own.
+    `unreadable`: callbacks that are none, beside the suite's own. `longer`: why the adapter has more than 300 lines of
+    code, where it has; the report repeats it.
     """
 
     account: Struct
@@ -127,6 +128,7 @@ class Cases(Struct, frozen=True, kw_only=True):
     refused_logins: tuple[tuple[HttpResponse, ...], ...] = ()
     secrets: Mapping[str, str] = {}
     unreadable: tuple[bytes, ...] = ()
+    longer: str = ""
 
 
 def operation(

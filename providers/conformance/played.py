@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import msgspec
 from msgspec.structs import asdict, replace
 
 from providers.conformance.cases import Scenario, Step, about
@@ -19,6 +18,7 @@ from providers.conformance.suite import Check, Subject, require
 from providers.contract import (
     ActionRequired,
     CallbackRequest,
+    CallbackSpec,
     CallbackUnreadable,
     Notice,
     Operation,
@@ -69,8 +69,10 @@ class Stage:
     async def receive(self, request: Request) -> Reply:
         """Take a callback."""
         self.callbacks.append(request)
-        ack = self._of.spec.callback.ack if self._of.spec.callback else None
-        return Reply(status=ack.status, headers=dict(ack.headers), content=ack.content) if ack else json({})
+        if self._of.spec.callback is None:
+            return json({})
+        ack = self._of.spec.callback.ack(_stored(self, self._of.spec.callback, request))
+        return Reply(status=ack.status, headers=dict(ack.headers), content=ack.content)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -114,7 +116,7 @@ async def _plays(of: Subject, scenario: Scenario) -> None:
         done: dict[str, Operation] = {}
         for number, step in enumerate(scenario.steps):
             operation = _prepared(step.operation, on.callback_url, done)
-            last = await _performed(on, of, step, operation, f"step {number + 1}")
+            operation, last = await _performed(on, of, step, operation, f"step {number + 1}")
             named = asdict(last).get("provider_reference") or operation.provider_reference
             done[operation.id] = replace(operation, provider_reference=named)
             await _moved(on, step, operation, f"step {number + 1}")
@@ -130,21 +132,23 @@ def _prepared(operation: Operation, callback_url: str, done: dict[str, Operation
     return replace(operation, callback_url=callback_url, sent_at=datetime.now(UTC), target=known or target)
 
 
-async def _performed(on: Stage, of: Subject, step: Step, operation: Operation, where: str) -> Outcome:
-    """The first outcome of a step must be of its kind, and so must the one that queries come to."""
+async def _performed(on: Stage, of: Subject, step: Step, operation: Operation, where: str) -> tuple[Operation, Outcome]:
+    """The first outcome of a step must be of its kind, and so must the one that queries come to. Returns the operation
+    under the name that it has by then, and the latter."""
     outcome = await on.perform(operation, deadline_s=step.deadline_s)
     require(isinstance(outcome, step.first), f"{where} begins with {outcome}")
     if step.presses is not None:
         await _press(outcome, step.presses)
-    if Verb.QUERY not in of.spec.verbs:
-        return outcome
     named = asdict(outcome).get("provider_reference") or operation.provider_reference
-    query = about(replace(operation, provider_reference=named), of.spec.reference, number=99)
+    operation = replace(operation, provider_reference=named)
+    if Verb.QUERY not in of.spec.verbs:
+        return operation, outcome
+    query = about(operation, of.spec.reference, number=99)
     until = time.monotonic() + PATIENCE_S
     while True:
         last = await on.perform(query)
         if type(last) is step.last:
-            return last
+            return operation, last
         require(time.monotonic() < until, f"{where} ends with {last}")
         await asyncio.sleep(NAP_S)
 
@@ -182,7 +186,7 @@ async def _told(on: Stage, of: Subject, scenario: Scenario, operation: Operation
 
 def _agree(on: Stage, of: Subject, operation: Operation, last: Outcome) -> bool:
     notices = [notice for request in on.callbacks for notice in _authentic(of, on, request)]
-    names = {operation.reference, asdict(last).get("provider_reference")} - {None}
+    names = {operation.reference, operation.provider_reference, asdict(last).get("provider_reference")} - {None}
     ours = [notice for notice in notices if {notice.reference, notice.provider_reference} & names]
     forged = len(on.callbacks) and not notices
     return bool(forged) or any(type(notice.outcome) is type(last) for notice in ours)
@@ -192,19 +196,22 @@ def _authentic(of: Subject, on: Stage, request: Request) -> list[Notice]:
     """The notices of a callback, none where it is not the provider's."""
     assert of.spec.callback is not None
     spec = of.spec.callback.of(on.account)
-    kept = {name.lower(): value for name, value in request.headers.items() if name.lower() in spec.headers}
-    query = msgspec.json.encode(request.query).decode() if request.query else ""
-    received = CallbackRequest(
-        method=request.method,
-        query=query,
-        headers=kept,
-        body=request.content,
-        received_at=datetime.now(UTC),
-        url=on.callback_url,
-    )
+    received = _stored(on, spec, request)
     try:
         if spec.verify is not None:
             spec.verify(received, on.account)
         return spec.parse(received)
     except (SignatureInvalid, CallbackUnreadable):
         return []
+
+
+def _stored(on: Stage, spec: CallbackSpec, request: Request) -> CallbackRequest:
+    """A callback as the gateway stores it."""
+    return CallbackRequest(
+        method=request.method,
+        query="&".join(f"{name}={value}" if value else name for name, value in request.query.items()),
+        headers={name.lower(): value for name, value in request.headers.items() if name.lower() in spec.headers},
+        body=request.content,
+        received_at=datetime.now(UTC),
+        url=on.callback_url,
+    )

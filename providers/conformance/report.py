@@ -51,7 +51,10 @@ def promises(spec: ProviderSpec) -> Iterator[str]:
     if spec.callback is None:
         yield "callbacks: there are none; we ask."
     elif spec.callback.verify is None:
-        yield "callbacks: nobody signs them, so they prove nothing; each only makes us ask."
+        yield (
+            "callbacks: nobody signs them, so they prove nothing; each only makes us ask, unless it is the late answer"
+            " to a request of ours and quotes the name that only we were told."
+        )
     else:
         yield "callbacks: they are signed; an authentic one is proof."
 

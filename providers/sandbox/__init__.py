@@ -20,7 +20,12 @@ SPEC: Final = ProviderSpec(
     base_url=spec.base_url,
     authenticate=operations.authenticate,
     verbs={
-        Verb.CHARGE: VerbSpec(flow=operations.charge, uncertainty=spec.BY_KEY),
+        **dict.fromkeys(
+            (Verb.CHARGE, Verb.AUTHORIZE, Verb.PAYOUT), VerbSpec(flow=operations.begin, uncertainty=spec.BY_KEY)
+        ),
+        **dict.fromkeys(
+            (Verb.CAPTURE, Verb.VOID, Verb.REFUND), VerbSpec(flow=operations.follow, uncertainty=spec.BY_KEY)
+        ),
         Verb.CONFIRM: VerbSpec(flow=operations.confirm, uncertainty=spec.BY_KEY),
         Verb.QUERY: VerbSpec(flow=operations.query, uncertainty=READING),
     },

@@ -1,4 +1,4 @@
-"""The sandbox's callbacks: signed as Standard Webhooks, one charge each."""
+"""The sandbox's callbacks: signed as Standard Webhooks, about one transaction each."""
 
 from typing import Final
 
@@ -17,13 +17,13 @@ def verify(request: CallbackRequest, account: SandboxAccount) -> None:
 
 
 def parse(request: CallbackRequest) -> list[Notice]:
-    """The charge as it stood when the callback was made."""
+    """The transaction as it stood when the callback was made."""
     event = read_callback(wire.event, request.body)
     return [
         Notice(
-            outcome=wire.outcome(event.charge),
-            reference=event.charge.reference,
-            provider_reference=event.charge.id,
+            outcome=wire.outcome(event.transaction),
+            reference=event.transaction.reference,
+            provider_reference=event.transaction.id,
             event_id=event.id,
         )
     ]

@@ -24,6 +24,7 @@ from providers.contract import (
     Absent,
     ActionRequired,
     Ambiguous,
+    Authorized,
     Card,
     Declined,
     HttpResponse,
@@ -52,6 +53,9 @@ STRANGER: Final = SandboxAccount(api_key=Secret("sk_two"), webhook_secret=Secret
 CHARGE: Final = operation(REFERENCE)
 QUERY: Final = about(CHARGE, REFERENCE)
 CONFIRM: Final = about(CHARGE, REFERENCE, Verb.CONFIRM)
+AUTHORIZE: Final = msgspec.structs.replace(CHARGE, verb=Verb.AUTHORIZE)
+PAYOUT: Final = msgspec.structs.replace(CHARGE, verb=Verb.PAYOUT)
+FOLLOWING: Final = tuple(about(CHARGE, REFERENCE, verb) for verb in (Verb.CAPTURE, Verb.VOID, Verb.REFUND))
 ID: Final = f"ch_{CHARGE.reference}"
 SUCCEEDED: Final = Succeeded(provider_reference=ID, amount=15000, currency="LSL")
 PAGE: Final = {"type": "redirect", "url": "https://sandbox.example/pay"}
@@ -111,6 +115,20 @@ ANSWERS: Final = (
         declined(DeclineCode.DECLINED, "moon"),
         "declined",
     ),
+    case(
+        "the amount is reserved",
+        AUTHORIZE,
+        charge("authorized"),
+        Authorized(provider_reference=ID, amount=15000, currency="LSL"),
+        "authorized",
+    ),
+    case("a payout is paid", PAYOUT, charge("succeeded"), SUCCEEDED),
+    *(
+        case(f"{one.verb}: done", one, {**charge("succeeded"), "reference": one.reference}, SUCCEEDED)
+        for one in FOLLOWING
+    ),
+    refusal("not_possible", DeclineCode.INVALID_REQUEST),
+    refusal("voided", DeclineCode.CANCELED),
     case("a word that is in no table", QUERY, charge("WAT"), Pending(provider_reference=ID, provider_code="WAT")),
     case(
         "our request is wrong",
@@ -128,13 +146,13 @@ ANSWERS: Final = (
         "401",
         401,
     ),
-    case("nothing is known of it", QUERY, {"error": "charge_not_found"}, Absent(), status=404),
+    case("nothing is known of it", QUERY, {"error": "transaction_not_found"}, Absent(), status=404),
     case("another 404", QUERY, {"error": "no_such_path"}, Ambiguous(detail="HTTP 404"), status=404),
     case(
-        "about another charge",
+        "about something else",
         CHARGE,
         charge("succeeded", reference="other"),
-        Ambiguous(detail="the answer is about another charge"),
+        Ambiguous(detail="the answer is about something else"),
     ),
 )
 
@@ -145,7 +163,7 @@ def callback(status: str, outcome: Outcome, row: str, **fields: Any) -> Callback
     event = f"evt_{CHARGE.reference}_{status}"
     notice = Notice(outcome=outcome, reference=CHARGE.reference, provider_reference=ID, event_id=event)
     polled: tuple[HttpResponse, ...] = (answer(said),)
-    body = msgspec.json.encode({"id": event, "charge": said})
+    body = msgspec.json.encode({"id": event, "transaction": said})
     return CallbackCase(says=f"it is {status}", about=CHARGE, body=body, expect=(notice,), poll=polled, row=row)
 
 
@@ -236,5 +254,5 @@ CASES: Final = Cases(
     signings=(Signing(says="Standard Webhooks", sign=sign, account=ACCOUNT, stranger=STRANGER),),
     scenarios=SCENARIOS,
     secrets={ACCOUNT.api_key: ACCOUNT.webhook_secret},
-    unreadable=(b'{"id": "evt", "charge": null}',),
+    unreadable=(b'{"id": "evt", "transaction": null}',),
 )

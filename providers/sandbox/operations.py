@@ -1,4 +1,4 @@
-"""What is asked of the sandbox: charge, confirm with an OTP, query."""
+"""What is asked of the sandbox: every verb there is. All are alike, but for where they are sent and what they name."""
 
 from providers.contract import (
     Absent,
@@ -23,47 +23,73 @@ def authenticate(settings: SandboxAccount) -> Login:
     return Credentials(headers={"authorization": Secret(f"Bearer {settings.api_key}")})
 
 
-def charge(operation: Operation, account: SandboxAccount) -> Flow:
-    """Charge the payer; the operation's id is the idempotency key."""
+def begin(operation: Operation, account: SandboxAccount) -> Flow:
+    """Charge or authorize the payer, or pay out; the operation's id is the idempotency key."""
     body = {
-        "reference": operation.reference,
-        "payment": operation.payment,
-        "amount": operation.amount,
-        "currency": operation.currency,
+        **_common(operation),
         "method": operation.method,
+        "payee": operation.payee,
         "description": operation.description,
-        "callback_url": operation.callback_url,
         "return_url": operation.return_url,
     }
-    response = yield post_json("/v1/charges", body, _key(operation))
-    return spec.REFUSALS.get(response.status) or _stated(response, operation)
+    return (yield from _post(operation, body))
+
+
+def follow(operation: Operation, account: SandboxAccount) -> Flow:
+    """Capture or void an authorization, or refund what was taken: `of` names it."""
+    target = operation.target
+    assert target is not None, "the engine gives what follows a target"
+    body = {
+        **_common(operation),
+        "of": target.provider_reference or target.reference,
+        "description": operation.description,
+    }
+    return (yield from _post(operation, body))
 
 
 def confirm(operation: Operation, account: SandboxAccount) -> Flow:
     """Pass the payer's code on. A wrong one leaves the charge waiting, until the third."""
-    charge = asked(operation)
-    path = f"/v1/charges/{charge.reference}/confirm"
-    response = yield post_json(path, {"otp": str(operation.otp)}, _key(operation))
-    return spec.REFUSALS.get(response.status) or _stated(response, charge)
+    about = asked(operation)
+    response = yield post_json(f"{_path(about)}/confirm", {"otp": str(operation.otp)}, _key(operation))
+    return spec.REFUSALS.get(response.status) or _stated(response, about)
 
 
 def query(operation: Operation, account: SandboxAccount) -> Flow:
-    """Ask how the charge stands. Only the sandbox's own "charge_not_found" counts as absence, not any 404."""
-    charge = asked(operation)
-    response = yield get(f"/v1/charges/{charge.reference}")
-    if response.status == 404 and wire.problem(response.content).error == "charge_not_found":
+    """Ask how something stands. Only the sandbox's own "transaction_not_found" counts as absence, not any 404."""
+    about = asked(operation)
+    response = yield get(_path(about))
+    if response.status == 404 and wire.problem(response.content).error == "transaction_not_found":
         return Absent()
-    return _stated(response, charge)
+    return _stated(response, about)
+
+
+def _common(operation: Operation) -> dict[str, object]:
+    return {
+        "reference": operation.reference,
+        "payment": operation.payment,
+        "amount": operation.amount,
+        "currency": operation.currency,
+        "callback_url": operation.callback_url,
+    }
+
+
+def _post(operation: Operation, body: dict[str, object]) -> Flow:
+    response = yield post_json(f"/v1/{spec.COLLECTIONS[operation.verb]}", body, _key(operation))
+    return spec.REFUSALS.get(response.status) or _stated(response, operation)
+
+
+def _path(about: Operation) -> str:
+    return f"/v1/{spec.COLLECTIONS[about.verb]}/{about.reference}"
 
 
 def _key(operation: Operation) -> dict[str, str]:
     return {"idempotency-key": operation.id}
 
 
-def _stated(response: HttpResponse, charge: Operation) -> Outcome:
+def _stated(response: HttpResponse, about: Operation) -> Outcome:
     if response.status != 200:
         return Ambiguous(detail=f"HTTP {response.status}")
-    said = wire.charge(response.content)
-    if said.reference != charge.reference:
-        return Ambiguous(detail="the answer is about another charge")
+    said = wire.transaction(response.content)
+    if said.reference != about.reference:
+        return Ambiguous(detail="the answer is about something else")
     return wire.outcome(said)

@@ -3,15 +3,18 @@
 The last three digits of the payer's phone, or the card's token, choose what happens: `behaviours` has the table. Every
 other number or token succeeds at once. Durations are multiplied by the simulator's pace::
 
-    POST /v1/charges                       Authorization: Bearer <api key>, Idempotency-Key: <operation>
-         {reference, payment, amount, currency, method, callback_url, return_url}    200 with the charge, or 400, 401
+    POST /v1/charges, /v1/authorizations, /v1/payouts     Authorization: Bearer <api key>, Idempotency-Key: <operation>
+         {reference, payment, amount, currency, method, callback_url, return_url}     200, or 400, 401
+    POST /v1/captures, /v1/voids, /v1/refunds             the same with `of`, what they are about, in place of `method`
     POST /v1/charges/{reference}/confirm   {otp}; "123456" is right, the third wrong one declines the charge
-    GET  /v1/charges/{reference}           200, or 404 {"error": "charge_not_found"}
+    GET  /v1/charges/{reference}           (and the others) 200, or 404 {"error": "transaction_not_found"}
     GET  /pay/{reference}                  the page of a redirect, for a browser; POST decides
 
-A charge is {id, reference, status, amount, currency, decline_code, next_action}. The same Idempotency-Key never charges
-twice: a repetition is answered with the charge as it stands. Callbacks are `{"id", "charge"}`, signed as Standard
-Webhooks with the secret of the API key (`webhook_secret_for`, or the one set at `/_simulator/secrets`).
+All answer a transaction, {id, reference, status, amount, currency, decline_code, next_action}. The same Idempotency-Key
+never moves money twice: a repetition is answered with the transaction as it stands. Captures, voids and refunds behave
+as what they follow, unless the refund's description is a card token of the table. Callbacks are
+`{"id", "transaction"}`, signed as Standard Webhooks with the secret of the API key (`webhook_secret_for`, or the one
+set at `/_simulator/secrets`).
 """
 
 import base64
@@ -21,14 +24,15 @@ import time
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from providers.sandbox.behaviours import (
     BEHAVIOURS,
     ERROR,
+    OTHERS,
     OTP_DIGITS,
     REDIRECT_DIGITS,
     Behaviour,
@@ -36,10 +40,12 @@ from providers.sandbox.behaviours import (
     Step,
     digits_of,
 )
+from providers.sandbox.book import KINDS, New, Transaction, is_possible
 from providers.simulation import Callback, Reply, Request, Route, Simulator, html, json, see_other
 
 RIGHT_OTP: Final = "123456"
 OTP_TRIES: Final = 3
+NOT_FOUND: Final = {"error": "transaction_not_found"}
 
 PAGE: Final = """<!doctype html><html lang="en"><title>Sandbox</title><h1>Sandbox</h1><p>Pay {amount} (minor units)?</p>
 <form method="post" action="/pay/{reference}?outcome=succeeded"><button>Pay</button></form>
@@ -48,57 +54,10 @@ DECIDED: Final = """<!doctype html><html lang="en"><title>Sandbox</title><h1>San
 <p><a href="{url}">Back to the shop</a></p></html>"""
 
 
-class Method(Struct, frozen=True):
-    """How the payer pays: a phone, a token, or neither (redirect)."""
-
-    type: str
-    phone: str = ""
-    token: str = ""
-
-
-class NewCharge(Struct, frozen=True):
-    """The body of a charge."""
-
-    reference: Annotated[str, Meta(pattern=r"^\w{1,100}$")]
-    payment: str
-    amount: Annotated[int, Meta(ge=1)]
-    currency: str
-    method: Method
-    callback_url: str
-    return_url: str
-
-
 class Confirmation(Struct, frozen=True):
     """The body of a confirmation."""
 
     otp: str
-
-
-class Charge(Struct, kw_only=True):
-    """A charge, as the simulator remembers it."""
-
-    id: str
-    key: str  # the idempotency key
-    api_key: str
-    base_url: str  # of the simulator, as the client called it: of the redirect's page
-    at: float  # Unix seconds
-    digits: str  # of BEHAVIOURS
-    new: NewCharge
-    status: str
-    decline_code: str | None = None
-    steps_taken: int = 0
-    steps_told: list[int] = []  # those whose callbacks were delivered, or given up
-    wrong_otps: list[str] = []  # the operations that brought them
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """The row of the table that the payer chose."""
-        return BEHAVIOURS[self.digits]
-
-    @property
-    def amount(self) -> int:
-        """What is charged, in minor units: not always what was asked."""
-        return self.new.amount + self.behaviour.added
 
 
 def webhook_secret_for(api_key: str) -> str:
@@ -106,22 +65,24 @@ def webhook_secret_for(api_key: str) -> str:
     return "whsec_" + base64.b64encode(hmac.digest(b"sandbox", api_key.encode(), "sha256")).decode()
 
 
-class SandboxSimulator(Simulator[Charge]):
-    """The protocol above; charges are kept by reference."""
+class SandboxSimulator(Simulator[Transaction]):
+    """The protocol above; transactions are kept by reference."""
 
     name = "sandbox"
-    state_type = Charge
+    state_type = Transaction
 
     def __init__(self, directory: Path, *, pace: float = 1.0) -> None:
         """See `Simulator`."""
         super().__init__(directory, pace=pace)
         self._references: dict[str, str] = {}  # by idempotency key
+        self._by_id: dict[str, str] = {}
+        self._following: dict[str, list[str]] = {}  # the references of what follows a transaction, by its reference
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/v1/charges", self.charge),
-            Route("POST", r"/v1/charges/(\w+)/confirm", self.confirm),
-            Route("GET", r"/v1/charges/(\w+)", self.query),
+            *(Route("POST", f"/v1/{name}", partial(self.begin, name)) for name in KINDS),
+            Route("POST", r"/v1/\w+/(\w+)/confirm", self.confirm),
+            *(Route("GET", rf"/v1/{name}/(\w+)", partial(self.query, name)) for name in KINDS),
             Route("GET", r"/pay/(\w+)", self.page),
             Route("POST", r"/pay/(\w+)", self.decide),
         ]
@@ -129,13 +90,13 @@ class SandboxSimulator(Simulator[Charge]):
     def default_secret(self, api_key: str) -> str | None:
         return webhook_secret_for(api_key)
 
-    def resume(self, key: str, state: Charge) -> None:
-        self._references[state.key] = key
+    def resume(self, key: str, state: Transaction) -> None:
+        self._index(state)
         self._schedule(state)
 
-    def charge(self, request: Request) -> Reply:
-        """Take a charge, once for each idempotency key."""
-        new, key, api_key = request.read(NewCharge), request.headers.get("idempotency-key"), _api_key(request)
+    def begin(self, collection: str, request: Request) -> Reply:
+        """Take what is asked for, once for each idempotency key."""
+        new, key, api_key = request.read(New), request.headers.get("idempotency-key"), _api_key(request)
         self.received(request, reference=new.reference, payment=new.payment, operation=key)
         if api_key is None:
             return json({"error": "unauthorized"}, 401)
@@ -145,12 +106,14 @@ class SandboxSimulator(Simulator[Charge]):
             return json(self._view(self.state[self._references[key]]))
         if new.reference in self.state:
             return json({"error": "reference_in_use"}, 409)
-        digits = digits_of(new.method.type, new.method.phone, new.method.token)
+        of = self._named(new.of)
+        digits = _digits(new, of)
         behaviour = BEHAVIOURS[digits]
         if behaviour.status is None:
             return behaviour.reply or ERROR
-        charge = Charge(
-            id="ch_" + new.reference,
+        done = Transaction(
+            id=KINDS[collection].prefix + new.reference,
+            type=collection,
             key=key,
             api_key=api_key,
             base_url=f"http://{request.headers.get('host', 'localhost')}",
@@ -159,10 +122,31 @@ class SandboxSimulator(Simulator[Charge]):
             new=new,
             status="pending",
         )
-        self._references[key] = new.reference
-        self._become(charge, behaviour.status, behaviour.decline_code)
-        self._schedule(charge)
-        return behaviour.reply or json(self._view(charge), delay_s=behaviour.delay_s)
+        return self._take(done, behaviour, of)
+
+    def _take(self, new: Transaction, behaviour: Behaviour, of: Transaction | None) -> Reply:
+        follows = bool(new.kind.follows)
+        others = [self.state[name] for name in self._following.get(of.new.reference, ())] if of else []
+        possible = not follows or is_possible(new.new, new.type, of, others)
+        self._index(new)
+        if not possible:
+            self._become(new, "declined", "not_possible")
+            return json(self._view(new))
+        status = behaviour.status or "succeeded"
+        if status == "requires_action" and (follows or new.type == "payouts"):
+            status = "succeeded"  # there is no payer who could act
+        self._become(new, status, behaviour.decline_code)
+        self._schedule(new)
+        return behaviour.reply or json(self._view(new), delay_s=behaviour.delay_s)
+
+    def _index(self, transaction: Transaction) -> None:
+        self._references[transaction.key] = self._by_id[transaction.id] = transaction.new.reference
+        if (of := self._named(transaction.new.of)) is not None:
+            self._following.setdefault(of.new.reference, []).append(transaction.new.reference)
+
+    def _named(self, name: str | None) -> Transaction | None:
+        """By id or reference."""
+        return None if name is None else self.state.get(self._by_id.get(name, name))
 
     def confirm(self, request: Request, reference: str) -> Reply:
         """Judge the payer's code; an operation that comes again is not judged again."""
@@ -171,18 +155,18 @@ class SandboxSimulator(Simulator[Charge]):
         payment = charge.new.payment if charge else None
         self.received(request, reference=reference, payment=payment, operation=operation)
         if charge is None:
-            return json({"error": "charge_not_found"}, 404)
+            return json(NOT_FOUND, 404)
         waits_for_otp = charge.status == "requires_action" and charge.digits == OTP_DIGITS
         if waits_for_otp and operation not in charge.wrong_otps:
             self._judge(charge, operation, request.read(Confirmation).otp)
         return json(self._view(charge))
 
-    def query(self, request: Request, reference: str) -> Reply:
-        """How a charge stands."""
-        charge = self.state.get(reference)
-        payment = charge.new.payment if charge else None
+    def query(self, collection: str, request: Request, reference: str) -> Reply:
+        """How it stands."""
+        found = self.state.get(reference)
+        payment = found.new.payment if found else None
         self.received(request, reference=reference, payment=payment, operation=None)
-        return json(self._view(charge)) if charge else json({"error": "charge_not_found"}, 404)
+        return json(self._view(found)) if found and found.type == collection else json(NOT_FOUND, 404)
 
     def page(self, request: Request, reference: str) -> Reply:
         """Where a redirected payer decides."""
@@ -205,7 +189,7 @@ class SandboxSimulator(Simulator[Charge]):
             self.call_back(charge.new.callback_url, [self._callback(charge, charge.status)])
         return see_other(charge.new.return_url)
 
-    def _judge(self, charge: Charge, operation: str, otp: str) -> None:
+    def _judge(self, charge: Transaction, operation: str, otp: str) -> None:
         if otp == RIGHT_OTP:
             self._become(charge, "succeeded")
             return
@@ -215,21 +199,25 @@ class SandboxSimulator(Simulator[Charge]):
         else:
             self.keep(charge.new.reference, charge)
 
-    def _become(self, charge: Charge, status: str, decline_code: str | None = None) -> None:
-        """Change a charge's status; becoming succeeded is what moves the money."""
-        if status == "succeeded" and charge.status != "succeeded":
-            new = charge.new
-            what = {"id": charge.id, "payment": new.payment, "reference": new.reference}
-            self.note("charges", **what, amount=charge.amount, currency=new.currency)
-        charge.status, charge.decline_code = status, decline_code
-        self.keep(charge.new.reference, charge)
+    def _become(self, done: Transaction, status: str, decline_code: str | None = None) -> None:
+        """Change a status; succeeding is what moves the money."""
+        status = done.kind.done if status == "succeeded" else status
+        if status == done.kind.done and done.status != status:
+            new = done.new
+            what = {"id": done.id, "payment": new.payment, "reference": new.reference}
+            if done.kind.ledger is not None:
+                self.note(done.kind.ledger, **what, amount=done.amount, currency=new.currency)
+            if done.type == "voids" and (of := self._named(new.of)) is not None:
+                self._become(of, "declined", "voided")
+        done.status, done.decline_code = status, decline_code
+        self.keep(done.new.reference, done)
 
-    def _schedule(self, charge: Charge) -> None:
+    def _schedule(self, charge: Transaction) -> None:
         for number, step in enumerate(charge.behaviour.steps):
             if number not in charge.steps_told:
                 self.later(step.after_s, partial(self._step, charge, number, step), since=charge.at)
 
-    def _step(self, charge: Charge, number: int, step: Step) -> None:
+    def _step(self, charge: Transaction, number: int, step: Step) -> None:
         before = charge.status
         if step.status is not None and number >= charge.steps_taken:  # after a restart only its callbacks are due
             charge.steps_taken = number + 1
@@ -237,11 +225,11 @@ class SandboxSimulator(Simulator[Charge]):
         done = partial(self._told, charge, number)
         self.call_back(charge.new.callback_url, self._callbacks(charge, step.callbacks, before), done)
 
-    def _told(self, charge: Charge, number: int) -> None:
+    def _told(self, charge: Transaction, number: int) -> None:
         charge.steps_told.append(number)
         self.keep(charge.new.reference, charge)
 
-    def _callbacks(self, charge: Charge, which: Callbacks, before: str) -> list[Callback]:
+    def _callbacks(self, charge: Transaction, which: Callbacks, before: str) -> list[Callback]:
         if which == "none":
             return []
         if which == "forged":
@@ -252,10 +240,10 @@ class SandboxSimulator(Simulator[Charge]):
         earlier = self._callback(charge, before)
         return [now, earlier, now, earlier, now]
 
-    def _callback(self, charge: Charge, status: str, *, secret: str | None = None) -> Callback:
+    def _callback(self, charge: Transaction, status: str, *, secret: str | None = None) -> Callback:
         """A signed callback that states `status`."""
         event = f"evt_{charge.new.reference}_{status}"
-        content = msgspec.json.encode({"id": event, "charge": {**self._view(charge), "status": status}})
+        content = msgspec.json.encode({"id": event, "transaction": {**self._view(charge), "status": status}})
         timestamp = str(int(time.time()))
         key = base64.b64decode((secret or self.secret(charge.api_key) or "").removeprefix("whsec_"))
         signature = hmac.digest(key, b".".join((event.encode(), timestamp.encode(), content)), hashlib.sha256)
@@ -267,20 +255,21 @@ class SandboxSimulator(Simulator[Charge]):
         }
         return Callback(content, headers)
 
-    def _view(self, charge: Charge) -> dict[str, Any]:
-        """A charge as the protocol shows it."""
-        return {
-            "id": charge.id,
-            "reference": charge.new.reference,
-            "status": charge.status,
-            "amount": charge.amount,
-            "currency": charge.new.currency,
-            "decline_code": charge.decline_code,
-            "next_action": _next_action(charge) if charge.status == "requires_action" else None,
-        }
+    def _view(self, transaction: Transaction) -> dict[str, Any]:
+        """A transaction as the protocol shows it."""
+        waits = transaction.status == "requires_action"
+        return {**transaction.view(), "next_action": _next_action(transaction) if waits else None}
 
 
-def _next_action(charge: Charge) -> dict[str, str]:
+def _digits(new: New, of: Transaction | None) -> str:
+    """The row: of the payer or payee; what follows behaves as what it follows, unless its description names a row."""
+    if new.method is not None:
+        return digits_of(new.method.type, new.method.phone, new.method.token)
+    named = digits_of("", "", new.description or "")
+    return named if named != OTHERS or of is None else of.digits
+
+
+def _next_action(charge: Transaction) -> dict[str, str]:
     if charge.digits == REDIRECT_DIGITS:
         return {"type": "redirect", "url": f"{charge.base_url}/pay/{charge.new.reference}"}
     if charge.wrong_otps:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from providers.contract import (
     ActionRequired,
+    Authorized,
     ConfigurationMissing,
     Declined,
     Limit,
@@ -17,6 +18,7 @@ from providers.contract import (
     Secret,
     Succeeded,
     Uncertainty,
+    Verb,
 )
 from providers.declines import DeclineCode
 from providers.money import CURRENCIES as ISO_CURRENCIES
@@ -42,8 +44,18 @@ REFERENCE: Final = ReferenceFormat(alphabet="0123456789abcdefghijklmnopqrstuvwxy
 BY_KEY: Final = Uncertainty(idempotency="key", lookup="authoritative", absence_after_s=2)
 QUERIES: Final = QuerySchedule(delays_s=(1, 2, 4, 8, 16, 32), every_s=60)
 
+COLLECTIONS: Final = {
+    Verb.CHARGE: "charges",
+    Verb.AUTHORIZE: "authorizations",
+    Verb.CAPTURE: "captures",
+    Verb.VOID: "voids",
+    Verb.REFUND: "refunds",
+    Verb.PAYOUT: "payouts",
+}
+
 STATUSES: Final[Mapping[str, type[Outcome]]] = {
     "succeeded": Succeeded,
+    "authorized": Authorized,
     "pending": Pending,
     "requires_action": ActionRequired,
     "declined": Declined,
@@ -55,6 +67,8 @@ DECLINES: Final = {
     "payer_refused": DeclineCode.PAYER_CANCELED,
     "invalid_otp": DeclineCode.INVALID_OTP,
     "do_not_honor": DeclineCode.DECLINED,
+    "not_possible": DeclineCode.INVALID_REQUEST,
+    "voided": DeclineCode.CANCELED,
 }
 
 # An error of the request itself, before anything was done. Every other status than 200 proves nothing.

@@ -5,7 +5,17 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from providers.contract import ActionRequired, Declined, NextAction, Otp, Outcome, Pending, Redirected, Succeeded
+from providers.contract import (
+    ActionRequired,
+    Authorized,
+    Declined,
+    NextAction,
+    Otp,
+    Outcome,
+    Pending,
+    Redirected,
+    Succeeded,
+)
 from providers.declines import DeclineCode
 from providers.sandbox import spec
 
@@ -20,8 +30,8 @@ class Action(Struct, frozen=True):
     message: str = OTP_MESSAGE
 
 
-class Charge(Struct, frozen=True):
-    """A charge, as an answer to every call and in a callback."""
+class Transaction(Struct, frozen=True):
+    """Whatever was asked for, as an answer to every call and in a callback."""
 
     id: str
     reference: str
@@ -36,7 +46,7 @@ class Event(Struct, frozen=True):
     """The body of a callback."""
 
     id: str
-    charge: Charge
+    transaction: Transaction
 
 
 class Problem(Struct, frozen=True):
@@ -45,14 +55,16 @@ class Problem(Struct, frozen=True):
     error: str
 
 
-charge: Final = msgspec.json.Decoder(Charge).decode
+transaction: Final = msgspec.json.Decoder(Transaction).decode
 event: Final = msgspec.json.Decoder(Event).decode
 problem: Final = msgspec.json.Decoder(Problem).decode
 
 
-def outcome(said: Charge) -> Outcome:
-    """What a charge's status means, whoever brings it. An unknown word is Pending."""
+def outcome(said: Transaction) -> Outcome:
+    """What a status means, whoever brings it. An unknown word is Pending."""
     kind = spec.STATUSES.get(said.status)
+    if kind is Authorized:
+        return Authorized(provider_reference=said.id, amount=said.amount, currency=said.currency)
     if kind is Succeeded:
         return Succeeded(provider_reference=said.id, amount=said.amount, currency=said.currency)
     if kind is Declined:

@@ -119,7 +119,7 @@ GUARDS = (
         "one live confirm: the index, with the state check before it",
         (
             Edit(SPINE, "create unique index operations_one_live_confirm on", "create index one_live_confirm on"),
-            Edit("gateway/payments/verbs.py", "    if root.live_confirm() is not None:\n", "    if False:\n"),
+            Edit("gateway/payments/verbs.py", "    if root.live(Verb.CONFIRM) is not None:\n", "    if False:\n"),
         ),
         ("L",),
     ),

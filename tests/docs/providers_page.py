@@ -84,7 +84,9 @@ def callbacks(spec: ProviderSpec) -> str:
         return "none"
     if spec.callback.for_account is not None:
         return "proof where the account's settings have them signed; else they only make us ask"
-    return "signed: they are proof" if spec.callback.verify else "unsigned: they only make us ask"
+    if spec.callback.verify:
+        return "signed: they are proof"
+    return "unsigned: they only make us ask; but a late answer that quotes what only we were told is proof"
 
 
 def reference(form: ReferenceFormat) -> str:
@@ -96,8 +98,9 @@ def reference(form: ReferenceFormat) -> str:
 def schedule(queries: QuerySchedule) -> str:
     """When an unsettled operation is asked about."""
     first = ", ".join(f"{seconds:g}" for seconds in queries.delays_s)
-    days = queries.end_s / 86_400
-    return f"after {first} s, then every {queries.every_s:g} s, for {days:g} days; then it goes to review"
+    days, minutes = queries.end_s / 86_400, queries.end_s / 60
+    end = f"{days:g} days" if days >= 1 else f"{minutes:g} minutes"
+    return f"after {first} s, then every {queries.every_s:g} s, for {end}; then it goes to review"
 
 
 def promises(spec: ProviderSpec) -> list[tuple[str, ...]]:

@@ -18,7 +18,7 @@ from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
 
 pytestmark = pytest.mark.xdist_group("behaviours")
-PACE = 0.2
+PACE = 0.3
 
 
 WAYS = [(digits, way) for digits in PROMISES for way in ("phone", "card")]
@@ -42,7 +42,7 @@ async def ended(merchant: Shop) -> Payments:
     """All 34 payments, started side by side, once each is where it stays.
 
     One that ends by callback goes before, so that the consumers of callbacks have their partitions: the two callbacks
-    of 014 are 0.4 s apart here, and the second must not be known (by a query) before the first.
+    of 014 are 0.6 s apart here, and the second must not be known (by a query) before the first.
     """
     await live(merchant, "001", "phone")
     payments = await asyncio.gather(*(live(merchant, digits, way) for digits, way in WAYS), return_exceptions=True)

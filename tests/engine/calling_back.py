@@ -26,6 +26,7 @@ from gateway.usecases.handle_callback import CallbackHandler
 from providers import references
 from providers.contract import CallbackRequest, Secret
 from providers.cpay.spec import CPayAccount
+from providers.daraja import cases as daraja
 from providers.registry import PROVIDERS
 from providers.sandbox.spec import SandboxAccount
 from tests.engine.teller import Teller
@@ -42,11 +43,12 @@ CPAY = CPayAccount(
 
 
 class Accounts(Struct, frozen=True, kw_only=True):
-    """One merchant's accounts: two at the sandbox, with secrets of their own, and one at C-Pay."""
+    """One merchant's accounts: two at the sandbox, with secrets of their own, one at C-Pay and one at Daraja."""
 
     sandbox: Account
     other_sandbox: Account
     cpay: Account
+    daraja: Account
 
 
 async def create_accounts(settings: Settings) -> Accounts:
@@ -59,6 +61,7 @@ async def create_accounts(settings: Settings) -> Accounts:
             sandbox=await configuration.create_account(merchant.id, "sandbox", False, SANDBOX),
             other_sandbox=await configuration.create_account(merchant.id, "sandbox", False, OTHER_SANDBOX),
             cpay=await configuration.create_account(merchant.id, "cpay", False, CPAY),
+            daraja=await configuration.create_account(merchant.id, "daraja", False, daraja.ACCOUNT),
         )
     finally:
         await own.dispose()
@@ -74,7 +77,7 @@ async def take_its_name(tell: Teller, provider: str) -> str:
 def charge_said(reference: str, status: str, *, event: str | None = None, **charge: Any) -> bytes:
     """The body of a sandbox callback."""
     said = {"id": f"ch_{reference}", "reference": reference, "status": status, "amount": 15000, "currency": "LSL"}
-    return msgspec.json.encode({"id": event or f"evt_{uuid.uuid4().hex}", "charge": {**said, **charge}})
+    return msgspec.json.encode({"id": event or f"evt_{uuid.uuid4().hex}", "transaction": {**said, **charge}})
 
 
 def signed(body: bytes, account: SandboxAccount = SANDBOX, *, at: datetime | None = None) -> dict[str, str]:
@@ -104,6 +107,7 @@ async def arrive(
     *,
     operation_id: uuid.UUID | None = None,
     at: datetime | None = None,
+    query: str = "",
 ) -> uuid.UUID:
     """Store a callback to this account's address; `operation_id` is the one in the path."""
     now = at or Clock().now()
@@ -115,7 +119,7 @@ async def arrive(
         operation_id=operation_id,
         state="received",
         received_at=now,
-        request=CallbackRequest(method="POST", query="", headers=headers or {}, body=body, received_at=now),
+        request=CallbackRequest(method="POST", query=query, headers=headers or {}, body=body, received_at=now),
     )
     async with pool.acquire() as connection:
         await callbacks.insert(connection, callback, publish_at=now)

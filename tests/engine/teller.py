@@ -52,6 +52,10 @@ class Teller:
             Ask(payment_id=self.payment_id, operation_id=self.operation_id, provider_reference=provider_reference)
         )
 
+    def asked(self, operation_id: UUID) -> Ask:
+        """The fact that somebody wants to know about this operation, not told yet."""
+        return Ask(payment_id=self.payment_id, operation_id=operation_id)
+
     async def lease_ended(self) -> Root | None:
         return await self.recorder.record(LeaseEnded(**self.story.ids))
 

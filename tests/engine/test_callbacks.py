@@ -91,7 +91,7 @@ async def test_the_body_names_the_operation_not_the_path(
 async def test_what_cannot_be_read_or_matched(
     pool: Pool, handler: CallbackHandler, accounts: Accounts, sandbox: Teller
 ) -> None:
-    unreadable = [b"", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"id":"evt_1","charge":{"id":1}}']
+    unreadable = [b"", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"id":"evt_1","transaction":{"id":1}}']
     unmatched = [charge_said(name, "succeeded") for name in ("0" * 24, "x", "", "ab\x00", "ä" * 24)]
     for result, bodies in (("unreadable", unreadable), ("unmatched", unmatched)):
         for body in bodies:

@@ -178,7 +178,8 @@ async def test_a_defect_in_one_payment_does_not_undo_the_others(
     tells = await begin_many(begin, 20)
     await asyncio.gather(*(tell.claim() for tell in tells))
     broken = tells[7]  # a verb that its provider does not have: whoever asks its declaration fails
-    await pool.execute("update operations set verb = 'payout' where id = $1", broken.operation_id)
+    await pool.execute("update operations set verb = 'void' where id = $1", broken.operation_id)
+    await pool.execute("update payments set provider = 'cpay' where id = $1", broken.payment_id)
     results = await asyncio.gather(
         *(pair[1].record(answer(tell, Unknown(detail="timeout"))) for tell in tells), return_exceptions=True
     )

@@ -7,7 +7,7 @@ from gateway import ids
 from gateway.clock import Clock
 from gateway.payments.errors import MyPayError
 from gateway.payments.facts import Answer, Ask, Claim, Fact, Proof
-from gateway.payments.model import OPEN, SETTLED, Operation, Root, State, Status
+from gateway.payments.model import OPEN, SETTLED, Operation, RefundStatus, Root, State, Status
 from gateway.payments.transitions import fold
 from gateway.payments.verbs import start_confirm
 from providers.contract import Absent, NotSent, Outcome, Throttled, Verb
@@ -41,9 +41,9 @@ class World:
         sends, unsent = self.charge.sends, self.charge.state is State.PREPARED
         proof = self._proves_that_nothing_happened(fact)
         fold(root, [fact], self.now)
-        assert payment.sequence == 1 + len(root.events)
-        assert [event.sequence for event in root.events] == list(range(2, payment.sequence + 1))
-        assert payment.amount_captured == (AMOUNT if payment.status is Status.SUCCEEDED else 0)
+        told = [event.sequence for event in root.events if event.object_id == payment.id]
+        assert told == list(range(2, payment.sequence + 1))
+        self._check_amounts()
         if status in FINAL and payment.status is not status:
             assert payment.status is Status.SUCCEEDED
             assert payment.review is not None
@@ -57,6 +57,18 @@ class World:
         elif self.charge.state is State.PREPARED:
             assert unsent or proof, "to be sent again without proof that the first time had no effect"
         self._check_operations()
+
+    def _check_amounts(self) -> None:
+        """What is captured, refunded and being refunded is what the operations and refunds say."""
+        payment, refunds = self.root.payment, self.root.refunds.values()
+        doubles = [each for each in self.root.operations.values() if each.verb is Verb.CHARGE and each.target_id]
+        succeeded = payment.status is Status.SUCCEEDED
+        assert payment.amount_captured == (AMOUNT * (1 + len(doubles)) if succeeded else 0)
+        assert payment.amount_refunded == sum(r.amount for r in refunds if r.status is RefundStatus.SUCCEEDED)
+        under_way = (RefundStatus.PENDING, RefundStatus.PROCESSING)
+        assert payment.amount_refund_reserved == sum(r.amount for r in refunds if r.status in under_way)
+        assert payment.refundable >= 0
+        assert all(r.amount == self.root.operations[r.id].amount for r in refunds)
 
     def _proves_that_nothing_happened(self, fact: Fact) -> bool:
         """By what the provider declares, not by what our tables make of it."""
@@ -116,8 +128,7 @@ class World:
 
     def confirm(self) -> Operation | None:
         """The payer's code comes, where it is waited for."""
-        operation_id = self.root.new_id(self.now)
         try:
-            return start_confirm(self.root, operation_id, operation_id.hex, self.now)
+            return start_confirm(self.root, self.now)
         except MyPayError:
-            return self.root.live_confirm()
+            return self.root.live(Verb.CONFIRM)

@@ -10,12 +10,15 @@ from uuid import UUID
 
 import httpx
 import hypothesis
+import msgspec
 import pytest
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from providers import references
 from providers.contract import Card, HttpResponse, MobileMoney, Operation, Outcome, Redirect, Secret, Verb
+from providers.daraja import cases as daraja
+from providers.mpesa import cases as mpesa_cases
 from providers.registry import PROVIDERS
 from providers.simulation.server import Reply, Request, Server, json
 from providers.simulators import simulators
@@ -26,6 +29,7 @@ hypothesis.settings.register_profile("providers", deadline=None)  # the machine 
 hypothesis.settings.load_profile("providers")
 
 PACE = 0.05
+HOMES = {"daraja": ("KE", "KES", "+254708300")}  # country, currency, and a wallet's number but for the last digits
 _numbers = itertools.count(1)
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -35,19 +39,20 @@ def make_operation(provider: str, verb: Verb = Verb.CHARGE, *, digits="000", tok
     """An operation of a provider, with an id of its own; the payer's phone ends in `digits`."""
     number = next(_numbers)
     identifier = UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000 + number * 256 + number % 256)
-    method = Redirect() if redirect else Card(token=token) if token else MobileMoney(phone=f"+26658123{digits}")
+    country, currency, phone = HOMES.get(provider, ("LS", "LSL", "+26658123"))
+    method = Redirect() if redirect else Card(token=token) if token else MobileMoney(phone=phone + digits)
     defaults = {
         "id": f"op_{number:026d}",
         "verb": verb,
         "payment": f"pay_{number:026d}",
         "amount": 15000,
-        "currency": "LSL",
+        "currency": currency,
         "reference": references.make(PROVIDERS[provider].reference, identifier),
         "sent_at": datetime.now(UTC),
         "callback_url": "http://127.0.0.1:9/callbacks/none",
         "return_url": "http://127.0.0.1:9/return",
         "method": method,
-        "country": "LS",
+        "country": country,
     }
     return Operation(**{**defaults, **fields})
 
@@ -82,6 +87,8 @@ SETTINGS = {
         "api_key": Secret("sbp_test_sk_one"),
         "client_id": "sbp-client-001",
     },
+    "mpesa": msgspec.structs.asdict(mpesa_cases.ACCOUNT),
+    "daraja": msgspec.structs.asdict(daraja.ACCOUNT),
 }
 
 

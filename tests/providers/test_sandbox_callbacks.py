@@ -99,7 +99,7 @@ async def test_callbacks_are_tried_again(sandbox, receiver):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b"<html>", b'{"id": "evt", "charge": null}', b"\xff", b"[" * 100_000]
+    "body", [b"", b"[]", b"{}", b"<html>", b'{"id": "evt", "transaction": null}', b"\xff", b"[" * 100_000]
 )
 def test_unreadable_callbacks(body, now):
     callback = CallbackRequest(method="POST", query="", headers={}, body=body, received_at=now())

@@ -79,9 +79,9 @@ def test_refusals_are_about_the_request(heard):
 
 
 def test_only_the_sandboxs_own_word_is_absence(heard):
-    assert heard(404, content=b'{"error": "charge_not_found"}')[1] == Absent()
+    assert heard(404, content=b'{"error": "transaction_not_found"}')[1] == Absent()
     assert heard(404, content=b'{"error": "no_such_path"}')[1] == Ambiguous(detail="HTTP 404")
-    assert heard(404, content=b'{"error": "charge_not_found"}')[0] == Ambiguous(detail="HTTP 404")
+    assert heard(404, content=b'{"error": "transaction_not_found"}')[0] == Ambiguous(detail="HTTP 404")
 
 
 # --- Settings and the simulator's own rules -----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import sys
 import time
 
 import httpx
+import msgspec
 import pytest
 
 from providers.contract import Succeeded, Verb
@@ -146,7 +147,8 @@ async def test_a_polite_stop(process):
 async def test_restart_in_place(simulator, operation, follow_up, tmp_path, provider):
     first = await simulator(provider)
     charge = operation(provider, digits="000")
-    await first.perform(charge)
+    outcome = await first.perform(charge)
+    charge = msgspec.structs.replace(charge, provider_reference=outcome.provider_reference)
     async with asyncio.timeout(5):
         while not isinstance(await first.perform(follow_up(provider, Verb.QUERY, charge)), Succeeded):
             await asyncio.sleep(0.01)
@@ -154,7 +156,7 @@ async def test_restart_in_place(simulator, operation, follow_up, tmp_path, provi
     assert isinstance(await second.perform(follow_up(provider, Verb.QUERY, charge)), Succeeded)
     ledger = await second.ledger(reference=charge.reference)
     assert ledger["charges"] == (await first.ledger(reference=charge.reference))["charges"]
-    assert {one["method"] for one in ledger["requests"]} == {"POST", "GET"}
+    assert len(ledger["requests"]) >= 3
 
 
 @pytest.mark.parametrize("provider", sorted(simulators()))
@@ -167,7 +169,7 @@ async def test_a_torn_last_line_is_forgotten(simulator, operation, tmp_path, pro
     second = await simulator(provider)
     await second.perform(operation(provider))
     third = await simulator(provider)
-    assert len((await third.ledger(payment=charge.payment))["requests"]) == 1
+    assert len((await third.ledger(reference=charge.reference))["requests"]) == 1
 
 
 @pytest.mark.parametrize("provider", sorted(simulators()))

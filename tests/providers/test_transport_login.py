@@ -15,13 +15,13 @@ pytestmark = pytest.mark.anyio
 # --- Logging in ---------------------------------------------------------------------------------------------------
 
 
-def logging_in(*, ttl_s=None):
+def logging_in(*, ttl_s=None, settles_s=0):
     def login(settings):
         response = yield HttpRequest(method="POST", path="/login", content=b"{}")
         if response.status == 403:
             raise LoginRefused("403")
         token = msgspec.json.decode(response.content)["token"]
-        return Credentials(headers={"authorization": f"Bearer {token}"}, ttl_s=ttl_s)
+        return Credentials(headers={"authorization": f"Bearer {token}"}, ttl_s=ttl_s, settles_s=settles_s)
 
     return provider(authenticate=login)
 
@@ -77,6 +77,16 @@ async def test_an_expired_login_is_made_anew_for_the_next_call(call, peer, bank)
     assert await call(url, spec=spec) == Ambiguous(detail="HTTP 401")
     assert await call(url, spec=spec) == Succeeded()
     assert bank.paths == ["/login", "/charge", "/charge", "/login", "/charge"]
+
+
+async def test_a_login_that_has_not_settled_is_kept(call, peer, bank):
+    """It may only not be known everywhere yet: a new one would be no better, and never become better."""
+    url, spec = await peer(bank.behave), logging_in(settles_s=60)
+    await call(url, spec=spec)
+    bank.expired = True
+    for _ in range(2):
+        assert await call(url, spec=spec) == Ambiguous(detail="HTTP 401")
+    assert bank.logins == 1
 
 
 @pytest.mark.parametrize(
