@@ -171,3 +171,62 @@ async def test_settings_that_could_verify_nothing_are_refused(merchant: Shop) ->
         answer = await merchant.client.post("/v1/accounts", headers=merchant.mypay.headers(), json=body)
         assert answer.status_code == 400, answer.text
         assert answer.json()["code"] == "invalid_request"
+
+
+# --- Refunds and payouts ----------------------------------------------------------------------------------------------
+
+
+async def moved(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """A refund or payout, once it is over."""
+    made = await merchant.client.post(path, headers=merchant.mypay.headers(), json=body)
+    assert made.status_code == 201, made.text
+
+    async def over() -> dict[str, Any] | None:
+        shown = await merchant.client.get(f"{path}/{made.json()['id']}", headers=merchant.mypay.headers())
+        return dict(shown.json()) if shown.json()["status"] in ("succeeded", "failed") else None
+
+    return dict(await within(over))
+
+
+@pytest.mark.parametrize(
+    ("digits", "status", "failure", "times"),
+    [
+        ("789", "succeeded", None, 1),
+        ("139", "succeeded", None, 1),  # it waits for its network first
+        ("005", "succeeded", None, 1),  # made, and never answered
+        ("089", "failed", "invalid_payer", 0),
+    ],
+)
+async def test_payouts(merchant: Shop, signed: str, digits: str, status: str, failure: str | None, times: int) -> None:
+    destination = {**phone(digits), "name": "Thabo Mokoena"}
+    body = {"amount": 1050, "currency": "LSL", "account": signed, "destination": destination}
+    shown = await moved(merchant, "/v1/payouts", body)
+    assert (shown["status"], shown["failure"] and shown["failure"]["code"]) == (status, failure)
+    ledger = await merchant.ledger(shown["id"], "pawapay")
+    assert [one["amount"] for one in ledger["payouts"]] == [1050] * times
+    assert len([one for one in ledger["requests"] if one["method"] == "POST"]) == 1
+
+
+async def test_a_deposit_is_given_back_in_parts(merchant: Shop, signed: str) -> None:
+    payment = await pay(merchant, "789", signed)
+    await merchant.final(payment)
+    for amount in (5000, 10000):
+        assert (await moved(merchant, "/v1/refunds", {"payment": payment, "amount": amount}))["status"] == "succeeded"
+    assert [one["amount"] for one in (await merchant.ledger(payment, "pawapay"))["refunds"]] == [5000, 10000]
+    assert (await merchant.get(payment))["amount_refunded"] == 15000
+
+
+async def test_a_refund_without_an_answer_is_made_once(merchant: Shop, ended: Payments) -> None:
+    payment = ended["005"]["id"]
+    assert (await moved(merchant, "/v1/refunds", {"payment": payment}))["status"] == "succeeded"
+    assert len((await merchant.ledger(payment, "pawapay"))["refunds"]) == 1
+
+
+async def test_a_refund_that_fails_can_be_tried_again(merchant: Shop, signed: str) -> None:
+    """The wallet that paid takes nothing back: RECIPIENT_NOT_FOUND."""
+    payment = await pay(merchant, "089", signed)
+    await merchant.final(payment)
+    for _ in range(2):
+        shown = await moved(merchant, "/v1/refunds", {"payment": payment})
+        assert (shown["status"], shown["failure"]["code"]) == ("failed", "invalid_payer")
+    assert (await merchant.get(payment))["amount_refunded"] == 0
