@@ -1,5 +1,8 @@
 """Standard Bank Pay: what is sent, what a real bank can change by settings alone, and its simulator."""
 
+from pathlib import Path
+from typing import get_args
+
 import msgspec
 import pytest
 from msgspec.structs import asdict, replace
@@ -77,6 +80,15 @@ def test_an_account_decides_about_its_callbacks():
     assert standard.verify is not None
     assert "webhook-signature" in standard.headers
     assert named.headers == ("x-bank-hmac",)
+
+
+def test_the_guide_names_every_path_and_word():
+    guide = (Path(__file__).parents[2] / "docs/guides/connect-a-bank.md").read_text(encoding="utf-8")
+    settings = {*spec.StandardBankPayAccount.__struct_fields__, *spec.PATHS, *get_args(spec.Meaning)}
+    assert [name for name in sorted(settings) if f"`{name}`" not in guide] == []
+    assert [path for path in spec.PATHS.values() if path and f"`{path}`" not in guide] == []
+    example = msgspec.json.decode(guide.split("```json")[1].split("```")[0])
+    assert configured(example).path("state") == "data.0.status"
 
 
 def heard(body, account, operation=QUERY, status=200):
