@@ -109,7 +109,7 @@ def test_a_new_account_routes_at_once_and_its_callbacks_have_an_address(mypay: I
         ({"provider": "cpay", "settings": {**CPAY, "api_key": 1}}, "/settings/api_key"),
         ({"provider": "cpay", "settings": {**CPAY, "api_key": ""}}, "/settings/api_key"),
         ({"provider": "cpay", "settings": {**CPAY, "api_key": "***"}}, "/settings/api_key"),
-        ({"provider": "cpay", "settings": {**CPAY, "flow": "card"}}, "/settings/flow"),
+        ({"provider": "cpay", "settings": {**CPAY, "flow": "cards"}}, "/settings/flow"),
         ({"provider": "cpay", "settings": {**CPAY, "sekret": "x"}}, "/settings/sekret"),
         ({"provider": "cpay", "settings": {**CPAY, "base_url": "ftp://x.example"}}, "/settings/base_url"),
         ({"provider": "cpay", "settings": {**CPAY, "base_url": "https://a@x.example"}}, "/settings/base_url"),
