@@ -113,6 +113,19 @@ def test_whatever_stands_in_a_header(name, value):
         refuse(received({**headers, name: value}))
 
 
+def test_each_letter_of_a_signature_counts():
+    """Also the last, of which base64 needs only a part (in DER, whose length is any)."""
+    for _ in range(20):
+        headers = signed(BODY, URL, AT, der=True)
+        given = headers["signature"]
+        for place in range(len(given) - 6, len(given) - 1):
+            for bit in (1, 2, 4):
+                other = given[:place] + chr(ord(given[place]) ^ bit) + given[place + 1 :]
+                refuse(received({**headers, "signature": other}))
+    for odd in (":A:", ":AAAAA:", ":=:", "::"):
+        refuse(received({**signed(BODY, URL, AT), "signature": "sig-pp=" + odd}))
+
+
 @pytest.mark.parametrize(
     "text", ["", "key", "-----END PUBLIC KEY-----", PUBLIC_KEY.replace("MFkw", "AAAA"), PUBLIC_KEY[:80]]
 )

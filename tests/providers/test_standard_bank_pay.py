@@ -106,7 +106,9 @@ def heard(body, account, operation=QUERY, status=200):
         ("minor", b'"15000"', 15000),
         ("major", b"150", 15000),
         ("major", b"150.0", 15000),
-        ("major", b"19.99", 1999),  # as a float it would be 1998.99…
+        ("major", b"19.99", 1999),
+        ("major", b"90071992547409.93", 9007199254740993),  # as a float it ends in .94
+        ("major", b"9999999999999.99", 999999999999999),
         ("major", b'"150.0000"', 15000),
         ("major", b"null", None),
     ],
