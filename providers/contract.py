@@ -160,10 +160,14 @@ class Authorized(Struct, frozen=True, kw_only=True, tag="authorized"):
 
 
 class Pending(Struct, frozen=True, kw_only=True, tag="pending"):
-    """Accepted and not final. Also what every word that is in no table means: then `provider_code` holds the word."""
+    """Accepted and not final. Also what every word that is in no table means: then `provider_code` holds the word.
+
+    `awaits_payer`: what the payer was asked to do still stands, though the answer does not repeat it.
+    """
 
     provider_reference: str | None = None
     provider_code: str | None = None
+    awaits_payer: bool = False
 
 
 class ActionRequired(Struct, frozen=True, kw_only=True, tag="action_required"):
@@ -291,13 +295,18 @@ Login: TypeAlias = Generator[HttpRequest, HttpResponse, Credentials]
 
 
 class CallbackRequest(Struct, frozen=True, kw_only=True):
-    """A callback as it was stored: raw body, and only the headers that the spec names (lower case)."""
+    """A callback as it was stored: raw body, and only the headers that the spec names (lower case).
+
+    `url` is where it came to, as the provider knows the address (PUBLIC_URL, not our host behind a proxy), without
+    query; some signatures cover it.
+    """
 
     method: str
     query: str
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+    url: str = ""
 
 
 class Notice(Struct, frozen=True, kw_only=True):
@@ -334,6 +343,8 @@ class CallbackSpec(Struct, frozen=True, kw_only=True):
 
     `verify` is None where the provider signs nothing: such a callback proves nothing and only makes us ask.
     `ack` makes the answer that the provider expects for having delivered, whatever the content was. It raises nothing.
+    `for_account`, where an account's settings decide about its callbacks (whether they are signed, in which header, in
+    which words), tells from the settings how they really are; `of` asks it.
     """
 
     parse: Callable[[CallbackRequest], list[Notice]]
@@ -341,6 +352,11 @@ class CallbackSpec(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("POST",)
     ack: Callable[[CallbackRequest], HttpResponse] = empty_object
+    for_account: "Callable[[Any], CallbackSpec] | None" = None
+
+    def of(self, settings: Any) -> "CallbackSpec":
+        """How the callbacks of the account with these settings are."""
+        return self if self.for_account is None else self.for_account(settings)
 
 
 # --- The spec -------------------------------------------------------------------------------------------------------
@@ -376,10 +392,14 @@ class VerbSpec(Struct, frozen=True, kw_only=True):
 
 
 class ReferenceFormat(Struct, frozen=True, kw_only=True):
-    """The alphabet and exact length of the references that we make for a provider."""
+    """The alphabet and exact length of the references that we make for a provider.
+
+    `layout`, of the same length, where some characters are given: an "x" is one of ours, all else stands as it is.
+    """
 
     alphabet: str
     length: int
+    layout: str | None = None
 
 
 class Limit(Struct, frozen=True, kw_only=True):

@@ -6,26 +6,44 @@ only knows the reference finds the payment's partition; the rest is taken from t
 
 import hashlib
 from functools import cache
+from typing import Final
 from uuid import UUID
 
 from providers.contract import ReferenceFormat
 
+OURS: Final = "x"  # in a layout: a character that we choose
+
+# Where a provider wants UUIDs of version 4 (RFC 9562, section 5.4): hexadecimal digits around version and variant.
+UUID4: Final = ReferenceFormat(alphabet="0123456789abcdef", length=36, layout="xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx")
+
 
 def make(form: ReferenceFormat, operation_id: UUID) -> str:
     """The reference of an operation: always the same for the same id, and exactly `form.length` characters."""
+    layout = _layout(form)
     head = _prefix_length(len(form.alphabet))
     digest = int.from_bytes(hashlib.sha256(operation_id.bytes).digest())
-    return _write(operation_id.bytes[-1], form.alphabet, head) + _write(digest, form.alphabet, form.length - head)
+    rest = _write(digest, form.alphabet, layout.count(OURS) - head)
+    ours = iter(_write(operation_id.bytes[-1], form.alphabet, head) + rest)
+    return "".join(next(ours) if place == OURS else place for place in layout)
 
 
 def logical_partition(form: ReferenceFormat, reference: str) -> int | None:
     """The logical partition that a reference of this form carries, or None when it cannot be one of ours."""
-    if len(reference) != form.length or not set(reference) <= set(form.alphabet):
+    layout = _layout(form)
+    if len(reference) != len(layout):
+        return None
+    ours = [character for character, place in zip(reference, layout, strict=True) if place == OURS]
+    given = all(place in (OURS, character) for character, place in zip(reference, layout, strict=True))
+    if not given or not set(ours) <= set(form.alphabet):
         return None
     value = 0
-    for character in reference[: _prefix_length(len(form.alphabet))]:
+    for character in ours[: _prefix_length(len(form.alphabet))]:
         value = value * len(form.alphabet) + form.alphabet.index(character)
     return value if value < 256 else None
+
+
+def _layout(form: ReferenceFormat) -> str:
+    return form.layout or OURS * form.length
 
 
 @cache

@@ -115,7 +115,10 @@ class Worker:
             self._work(stack, "starved", executor.feed_starved())
             handlers["executor"] = (topics.commands, executor.handle)
         if "callbacks" in self._roles:
-            consumer = CallbackConsumer(CallbackHandler(pool=pool, vault=vault, recorder=recorder, clock=clock))
+            handler = CallbackHandler(
+                pool=pool, vault=vault, recorder=recorder, clock=clock, public_url=settings.public_url
+            )
+            consumer = CallbackConsumer(handler)
             handlers["callbacks"] = (topics.callbacks, consumer.handle)
         if not handlers:
             return

@@ -15,7 +15,9 @@ from tests.support.parts import Parts, begin_run, end_run, fresh_database, insta
 hypothesis.settings.register_profile(
     "search", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.register_profile("suite", hypothesis.settings.get_profile("search"), derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "suite", hypothesis.settings.get_profile("search"), derandomize=True, database=None
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 PORTS = processes.PORT_RANGE

@@ -20,6 +20,7 @@ from gateway.store import callbacks as store
 from gateway.store import payments, roots
 from gateway.store.callbacks import StoredCallback
 from gateway.store.database import CONNECTION_LOST
+from gateway.store.directory import AccountRow
 from providers.contract import CallbackRequest, CallbackSpec, HttpResponse
 from providers.registry import PROVIDERS
 
@@ -53,7 +54,7 @@ async def receive_callback(
             operation_id=ids.read(ids.OPERATION, operation),
             state="received",
             received_at=now,
-            request=await _read(request, spec, services),
+            request=await _read(request, await _spec_of(account, spec, services), services),
         )
         async with services.reading() as connection:
             crash_point("callback_before_persist")
@@ -69,6 +70,12 @@ def _partition(operation: str) -> int | None:
     """Callbacks of one operation share its logical partition, so that they are handled in the order they came."""
     named = ids.read(ids.OPERATION, operation)
     return None if named is None else ids.lp_of(named)
+
+
+async def _spec_of(account: AccountRow, spec: CallbackSpec, services: Services) -> CallbackSpec:
+    if spec.for_account is None:  # most providers: nothing needs to be opened to store a callback
+        return spec
+    return spec.of(await services.vault.settings(account.id, account.settings_version))
 
 
 async def _read(request: Request[Any, Any, State], spec: CallbackSpec, services: Services) -> CallbackRequest:

@@ -88,7 +88,8 @@ def _give_back(root: Root, operation: Operation, now: datetime) -> None:
 
 def _pending(root: Root, operation: Operation, outcome: Pending, now: datetime) -> None:
     own_reference(root, operation, outcome.provider_reference, now)
-    _wait(root, operation, now)
+    if not (outcome.awaits_payer and operation.state is State.ACTION_REQUIRED):
+        _wait(root, operation, now)
     queries.schedule(root, operation, now)
 
 

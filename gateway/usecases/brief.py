@@ -1,5 +1,7 @@
 """What a provider's flow is given: our operation, as the contract describes one."""
 
+from uuid import UUID
+
 from gateway import ids, return_pages
 from gateway.payments import views
 from gateway.payments.model import Operation, Root
@@ -24,7 +26,7 @@ def brief(
         currency=operation.currency,
         reference=operation.reference,
         sent_at=operation.sent_at or operation.created_at,
-        callback_url=callback_url(settings, account, operation),
+        callback_url=callback_url(settings.public_url, account, operation.id),
         return_url=f"{settings.public_url}/return/{return_pages.token(settings, operation.payment_id)}",
         method=details.method,
         country=root.payment.country,
@@ -42,10 +44,10 @@ def _claim(query: Operation) -> contract.Outcome | None:
     return query.evidence.outcome if query.verb is Verb.QUERY and query.evidence is not None else None
 
 
-def callback_url(settings: Settings, account: AccountRow, operation: Operation) -> str:
-    """Where the provider reports about this operation."""
-    path = f"/callbacks/{account.provider}/{account.callback_token}/{ids.show(ids.OPERATION, operation.id)}"
-    return settings.public_url + path
+def callback_url(public_url: str, account: AccountRow, operation_id: UUID | None = None) -> str:
+    """Where the provider reports, about one operation or about any."""
+    address = f"{public_url}/callbacks/{account.provider}/{account.callback_token}"
+    return address if operation_id is None else f"{address}/{ids.show(ids.OPERATION, operation_id)}"
 
 
 def seal_otp(sealer: Sealer, operation: Operation, otp: str) -> bytes:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -20,8 +21,9 @@ from gateway.store import callbacks as store
 from gateway.store.callbacks import StoredCallback
 from gateway.store.database import Pool
 from gateway.store.vault import Vault
+from gateway.usecases.brief import callback_url
 from gateway.usecases.record_outcome import Recorder
-from providers.contract import CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid, Succeeded
+from providers.contract import CallbackRequest, CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid, Succeeded
 from providers.redaction import presentable_notice, secrets_of
 from providers.registry import PROVIDERS
 from providers.signing import matches
@@ -39,6 +41,7 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
     vault: Vault
     recorder: Recorder
     clock: Clock
+    public_url: str
 
     async def handle(self, callback_id: UUID) -> str:
         """Handle one; returns the result that is now stored with it."""
@@ -46,24 +49,20 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
             callback = await store.get(connection, callback_id)
         if callback is None or callback.state == "processed":
             return "gone"
-        spec = PROVIDERS[callback.provider].callback
-        assert spec is not None, "a provider without callbacks has no address for them"
+        account = await self.vault.account(callback.account_id)
+        # Secrets rotate: the newest version verifies; operations keep the version they were sent with.
+        settings = await self.vault.settings(account.id, account.settings_version)
+        known = PROVIDERS[callback.provider].callback
+        assert known is not None, "a provider without callbacks has no address for them"
+        spec = known.of(settings)
+        url = callback_url(self.public_url, account, callback.operation_id)
         try:
-            notices = await self._notices(callback, spec)
+            notices = _notices(msgspec.structs.replace(callback.request, url=url), spec, settings)
         except SignatureInvalid:
             return await self._finish(callback, "forged", None)
         except CallbackUnreadable:
             return await self._finish(callback, "unreadable", None)
         return await self._apply_all(callback, notices, signed=spec.verify is not None)
-
-    async def _notices(self, callback: StoredCallback, spec: CallbackSpec) -> list[Notice]:
-        account = await self.vault.account(callback.account_id)
-        # Secrets rotate: the newest version verifies; operations keep the version they were sent with.
-        settings = await self.vault.settings(account.id, account.settings_version)
-        if spec.verify is not None:
-            spec.verify(callback.request, settings)
-        secrets = secrets_of(settings)
-        return [presentable_notice(notice, secrets) for notice in spec.parse(callback.request)]
 
     async def _apply_all(self, callback: StoredCallback, notices: list[Notice], *, signed: bool) -> str:
         results = []
@@ -119,6 +118,13 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
         METRICS.callbacks.labels(provider=callback.provider, result=result).inc()
         log.info("callback.handled", callback=str(callback.id), provider=callback.provider, result=result)
         return result
+
+
+def _notices(request: CallbackRequest, spec: CallbackSpec, settings: Struct) -> list[Notice]:
+    if spec.verify is not None:
+        spec.verify(request, settings)
+    secrets = secrets_of(settings)
+    return [presentable_notice(notice, secrets) for notice in spec.parse(request)]
 
 
 def _is_awaited(operation: Operation, notice: Notice) -> bool:

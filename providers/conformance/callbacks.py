@@ -28,7 +28,7 @@ MALFORMED: Final = ("", " ", "\u20ac\u00e9", "v1", "v1,", ",", "a" * 20_000, "v1
 def _parse(of: Subject, case: CallbackCase, body: bytes | None = None) -> list[Notice]:
     assert of.spec.callback is not None
     request = stored(case if body is None else replace(case, body=body), {}, SENT_AT)
-    return of.spec.callback.parse(request)
+    return of.spec.callback.of(of.account(case)).parse(request)
 
 
 def callbacks_mean_what_the_documents_say(of: Subject) -> Iterator[Check]:
@@ -176,9 +176,11 @@ def _authentic(
 def _refused(of: Subject, request: CallbackRequest, account: Any) -> str | None:
     """Why a callback is refused, or None when it is believed."""
     assert of.spec.callback is not None
-    assert of.spec.callback.verify is not None
+    verify = of.spec.callback.of(account).verify
+    if verify is None:
+        return "nothing is signed"
     try:
-        of.spec.callback.verify(request, account)
+        verify(request, account)
     except SignatureInvalid as refused:
         return str(refused) or "no reason"
     return None

@@ -28,6 +28,7 @@ from providers.contract import (
     Verb,
 )
 
+CALLBACK_URL: Final = "https://pay.example/callbacks/provider/token"  # where the callbacks of the cases came to
 SENT_AT: Final = datetime(2026, 3, 31, 21, 59, 59, tzinfo=UTC)  # in UTC+2 not yet the next day, in UTC+3 it is
 
 _ROOT: Final = 0x0190_0000_0000_7000_8000_0000_0000_0000
@@ -175,5 +176,10 @@ def answer(body: object = b"", status: int = 200, headers: Mapping[str, str] | N
 def stored(case: CallbackCase, headers: Mapping[str, str], at: datetime) -> CallbackRequest:
     """The callback of a case as the gateway stores it, received at a time."""
     return CallbackRequest(
-        method=case.method, query=case.query, headers={**case.headers, **headers}, body=case.body, received_at=at
+        method=case.method,
+        query=case.query,
+        headers={**case.headers, **headers},
+        body=case.body,
+        received_at=at,
+        url=CALLBACK_URL,
     )

@@ -18,6 +18,7 @@ from providers.conformance.suite import Check, Subject, require
 from providers.contract import (
     ActionRequired,
     CallbackRequest,
+    CallbackSpec,
     CallbackUnreadable,
     Notice,
     Operation,
@@ -70,7 +71,7 @@ class Stage:
         self.callbacks.append(request)
         if self._of.spec.callback is None:
             return json({})
-        ack = self._of.spec.callback.ack(_stored(self._of, request))
+        ack = self._of.spec.callback.ack(_stored(self, self._of.spec.callback, request))
         return Reply(status=ack.status, headers=dict(ack.headers), content=ack.content)
 
     async def aclose(self) -> None:
@@ -193,9 +194,9 @@ def _agree(on: Stage, of: Subject, operation: Operation, last: Outcome) -> bool:
 
 def _authentic(of: Subject, on: Stage, request: Request) -> list[Notice]:
     """The notices of a callback, none where it is not the provider's."""
-    spec = of.spec.callback
-    assert spec is not None
-    received = _stored(of, request)
+    assert of.spec.callback is not None
+    spec = of.spec.callback.of(on.account)
+    received = _stored(on, spec, request)
     try:
         if spec.verify is not None:
             spec.verify(received, on.account)
@@ -204,14 +205,13 @@ def _authentic(of: Subject, on: Stage, request: Request) -> list[Notice]:
         return []
 
 
-def _stored(of: Subject, request: Request) -> CallbackRequest:
+def _stored(on: Stage, spec: CallbackSpec, request: Request) -> CallbackRequest:
     """A callback as the gateway stores it."""
-    assert of.spec.callback is not None
-    named = of.spec.callback.headers
     return CallbackRequest(
         method=request.method,
         query="&".join(f"{name}={value}" if value else name for name, value in request.query.items()),
-        headers={name.lower(): value for name, value in request.headers.items() if name.lower() in named},
+        headers={name.lower(): value for name, value in request.headers.items() if name.lower() in spec.headers},
         body=request.content,
         received_at=datetime.now(UTC),
+        url=on.callback_url,
     )

@@ -9,7 +9,7 @@ from msgspec import Struct
 from providers.conformance.declared import size
 from providers.conformance.report import planned, promises
 from providers.conformance.suite import subject
-from providers.contract import ProviderSpec, QuerySchedule, Secret
+from providers.contract import ProviderSpec, QuerySchedule, ReferenceFormat, Secret
 from providers.money import CURRENCIES, to_major
 from providers.phones import COUNTRIES
 from providers.registry import PROVIDERS
@@ -83,7 +83,7 @@ def facts(spec: ProviderSpec) -> list[tuple[str, str]]:
         ("an unsettled operation is asked about", schedule(spec.queries)),
         ("a call's deadline", f"{spec.deadline_s:g} s, logins included"),
         ("calls at once", f"{spec.slots} per account and worker"),
-        ("our reference", f"{spec.reference.length} characters of {code(spec.reference.alphabet)}"),
+        ("our reference", reference(spec.reference)),
     ]
 
 
@@ -108,9 +108,17 @@ def callbacks(spec: ProviderSpec) -> str:
     """Whether they prove anything."""
     if spec.callback is None:
         return "none"
+    if spec.callback.for_account is not None:
+        return "proof where the account's settings have them signed; else they only make us ask"
     if spec.callback.verify:
         return "signed: they are proof"
     return "unsigned: they only make us ask; but a late answer that quotes what only we were told is proof"
+
+
+def reference(form: ReferenceFormat) -> str:
+    """Of which characters our names are made."""
+    layout = f", as {code(form.layout)}" if form.layout else ""
+    return f"{form.length} characters of {code(form.alphabet)}{layout}"
 
 
 def schedule(queries: QuerySchedule) -> str:
@@ -141,6 +149,8 @@ def default(field: msgspec.structs.FieldInfo) -> str:
     """What stands when nothing is said."""
     if field.required:
         return "required"
+    if field.default is msgspec.NODEFAULT:
+        return code(msgspec.json.encode(field.default_factory()).decode())
     return (
         "for the simulator" if isinstance(field.default, Secret) else code(msgspec.json.encode(field.default).decode())
     )

@@ -16,12 +16,15 @@ from tests.docs.generate import PAGES as GENERATED
 from tests.docs.pages import CHECKOUT, PAGES, agrees, blocks, prose_of, shell_lines, text_of
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-HOSTS = {"localhost", "127.0.0.1", "cpay.example", "api.acme.example", "keepachangelog.com", "semver.org"}
+HOSTS = {
+    *("localhost", "127.0.0.1", "cpay.example", "api.acme.example", "bank.example"),
+    *("keepachangelog.com", "semver.org"),
+}
 # The first step of all that may be written as a path from the root: addresses of the API and of the simulators, a
 # JSON pointer, a device.
 ROOTS = {
     *("v1", "callbacks", "health", "metrics", "openapi.json", "errors", "docs", "return", "mypay"),
-    *("_simulator", "api", "amount", "dev"),
+    *("_simulator", "api", "amount", "dev", "oauth2", "pay"),
 }
 DENIALS = re.compile(r"\b(never|not|no|nobody)\b", re.IGNORECASE)
 

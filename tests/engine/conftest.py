@@ -127,7 +127,7 @@ async def accounts(settings: Settings) -> Accounts:
 @pytest.fixture
 def handler(pool: Pool, settings: Settings, recorder: Recorder, clock: Clock) -> CallbackHandler:
     vault = Vault(pool, Sealer(settings.key("seal")), settings)
-    return CallbackHandler(pool=pool, vault=vault, recorder=recorder, clock=clock)
+    return CallbackHandler(pool=pool, vault=vault, recorder=recorder, clock=clock, public_url=settings.public_url)
 
 
 @pytest.fixture

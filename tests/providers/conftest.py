@@ -1,7 +1,6 @@
 """What the provider tests share: operations to perform, running simulators, and servers that misbehave on purpose."""
 
 import asyncio
-import functools
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from providers import references
 from providers.contract import Card, HttpResponse, MobileMoney, Operation, Outcome, Redirect, Secret, Verb
@@ -77,6 +77,12 @@ SETTINGS = {
         "hmac_secret": Secret("cpay-hmac"),
         "merchant_code": "M001",
     },
+    "pawapay": {"api_token": Secret("pawapay-token"), "signing": "optional"},
+    "standard_bank_pay": {
+        "base_url": "http://127.0.0.1:9",
+        "api_key": Secret("sbp_test_sk_one"),
+        "client_id": "sbp-client-001",
+    },
     "mpesa": msgspec.structs.asdict(mpesa_cases.ACCOUNT),
     "daraja": msgspec.structs.asdict(daraja.ACCOUNT),
 }
@@ -120,12 +126,14 @@ class Sim:
 async def caller() -> AsyncIterator[Callable[..., Caller]]:
     """Callers, one for each account, closed at the end."""
     async with AsyncExitStack() as stack:
+        known: dict[tuple[str, ...], Caller] = {}
 
-        @functools.cache
         def make(provider: str, account: Struct, url: str) -> Caller:
-            made = Caller(PROVIDERS[provider], account, url)
-            stack.push_async_callback(made.aclose)
-            return made
+            key = (provider, *map(str, asdict(account).values()), url)
+            if key not in known:
+                known[key] = Caller(PROVIDERS[provider], account, url)
+                stack.push_async_callback(known[key].aclose)
+            return known[key]
 
         yield make
 

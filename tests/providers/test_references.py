@@ -1,7 +1,7 @@
 """References made from operation ids."""
 
 import string
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -50,3 +50,28 @@ def test_a_fixed_point():
 def test_what_is_not_ours_has_no_partition(text):
     form = ReferenceFormat(alphabet="0123456789abcdefghijklmnopqrstuvwxyz", length=24)
     assert references.logical_partition(form, text) is None
+
+
+@given(st.uuids())
+def test_a_layout_stands_around_what_is_ours(identifier):
+    """A UUID of version 4 (RFC 9562), which finds its way back like any other reference."""
+    reference = references.make(references.UUID4, identifier)
+    read = UUID(reference)
+    assert (str(read), read.version, read.variant) == (reference, 4, RFC_4122)
+    assert references.logical_partition(references.UUID4, reference) == identifier.bytes[-1]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "afb57b93-7849-19aa-8abb-4c3ccbfe3d79",  # another version
+        "afb57b93-7849-49aa-babb-4c3ccbfe3d79",  # a variant that we do not write
+        "afb57b93x7849-49aa-8abb-4c3ccbfe3d79",
+        "AFB57B93-7849-49AA-8ABB-4C3CCBFE3D79",
+        "xfb57b93-7849-49aa-8abb-4c3ccbfe3d79",
+        "afb57b93784949aa8abb4c3ccbfe3d79",
+        "",
+    ],
+)
+def test_what_has_another_layout_is_not_ours(strange):
+    assert references.logical_partition(references.UUID4, strange) is None

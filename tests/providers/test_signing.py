@@ -1,6 +1,8 @@
 """Signatures: the good one passes, anything else is `SignatureInvalid` and nothing else."""
 
 import base64
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.contract import CallbackRequest, SignatureInvalid
-from providers.signing import matches, verify_standard_webhook
+from providers.signing import matches, verify_body, verify_standard_webhook, verify_timestamped
 
 # The example of the Standard Webhooks reference libraries (their own test vector).
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -96,3 +98,48 @@ def test_no_other_error(headers, body):
 @given(st.text(), st.text(alphabet=st.characters(max_codepoint=0x7F)))
 def test_matches_is_equality(given_text, expected):
     assert matches(given_text, expected) == (given_text == expected)
+
+
+# --- In one header ----------------------------------------------------------------------------------------------------
+
+HEADER, KEY, AT = "x-signature", "whsec_test", 1614265330
+
+
+def hexadecimal(message: bytes, key: str = KEY) -> str:
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
+
+
+def with_header(value, body=b"{}", late_s=0):
+    headers = {} if value is None else {HEADER: value}
+    received = NOW + timedelta(seconds=late_s)
+    return CallbackRequest(method="POST", query="", headers=headers, body=body, received_at=received)
+
+
+def test_a_signed_time_and_body():
+    right = f"t={AT},v1={hexadecimal(f'{AT}.{{}}'.encode())}"
+    verify_timestamped(with_header(right), HEADER, [KEY])
+    verify_timestamped(with_header(f"t={AT}, v1=00, v0=1, {right.split(',')[1]}"), HEADER, ["other", KEY])
+
+
+@pytest.mark.parametrize("late_s", [-301, 301])
+def test_a_signed_time_that_is_not_now(late_s):
+    right = f"t={AT},v1={hexadecimal(f'{AT}.{{}}'.encode())}"
+    with pytest.raises(SignatureInvalid):
+        verify_timestamped(with_header(right, late_s=late_s), HEADER, [KEY])
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "v1=", "t=1", f"t={AT},v1=", f"t={AT + 1},v1=00", "é", "t=,v1=,", "=", ","]
+)
+@pytest.mark.parametrize("verify", [verify_timestamped, verify_body])
+def test_anything_else_is_refused(verify, value):
+    for secrets in ([KEY], [""], []):
+        with pytest.raises(SignatureInvalid):
+            verify(with_header(value), HEADER, secrets)
+
+
+def test_a_signed_body():
+    verify_body(with_header(hexadecimal(b"{}")), HEADER, [KEY])
+    for body, key in ((b"{ }", KEY), (b"{}", "other")):
+        with pytest.raises(SignatureInvalid):
+            verify_body(with_header(hexadecimal(b"{}"), body), HEADER, [key])
