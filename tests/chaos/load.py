@@ -85,8 +85,17 @@ class Wish:
 class Load:
     """`run` until `stop`; then `payers` go on until `close`."""
 
-    def __init__(self, ports: list[int], api_key: str, history: History, seed: int, cases: tuple[Case, ...] = CASES):
+    def __init__(
+        self,
+        ports: list[int],
+        api_key: str,
+        history: History,
+        seed: int,
+        cases: tuple[Case, ...] = CASES,
+        rate: float = 0.0,
+    ) -> None:
         self._ports, self._api_key, self._history, self._seed, self._cases = ports, api_key, history, seed, cases
+        self._gap_s, self._next = 1 / rate if rate else 0.0, 0.0
         self._payers: set[asyncio.Task[None]] = set()
         self.acknowledged = 0
         self.stopping = False
@@ -109,6 +118,7 @@ class Load:
         client = Merchant(self._ports, self._api_key, self._history, dice, f"client-{number}")
         for count in range(10**9):
             await self.pause.wait()
+            await self._turn()
             if self.stopping:
                 return
             wish = self._wish(dice, f"{number}-{count}")
@@ -122,6 +132,12 @@ class Load:
                 task = asyncio.create_task(payer.run())
                 self._payers.add(task)
                 task.add_done_callback(self._payers.discard)
+
+    async def _turn(self) -> None:
+        """Wait for the next moment at which a payment may begin."""
+        now = asyncio.get_running_loop().time()
+        self._next = max(self._next + self._gap_s, now)
+        await asyncio.sleep(self._next - now)
 
     def _wish(self, dice: random.Random, name: str) -> Wish:
         cases = [case for case in self._cases if not (case.short and self.no_short)]

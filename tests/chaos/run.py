@@ -20,7 +20,8 @@ from tests.chaos.history import History
 from tests.chaos.load import CASES, SHORT_S, Case, Load
 from tests.chaos.observer import Observer
 from tests.chaos.plan import Fault
-from tests.chaos.stage import CHECKOUT, PREFIX, SIMULATORS, WORKERS, Stage
+from tests.chaos.resources import resources, sample
+from tests.chaos.stage import CHECKOUT, PREFIX, SIMULATORS, Stage
 
 PACKAGES = ("gateway", "streams", "providers", "migrations")
 
@@ -66,12 +67,14 @@ class Script:
     seconds: float
     clients: int = 24
     open_most: int = 2500  # payments under way, over which the clients pause: so that the end is not all waiting
+    rate: float = 0.0  # payments per second at most; 0: as fast as the clients can
     pace: float = 0.1
     settle_s: float = 150.0
     mutate: Callable[[Path], None] = lambda tree: None
     cases: tuple[Case, ...] = CASES
     faults: list[Fault] | None = None  # None: those of the seed
     skewed: bool = True
+    sampled: bool = False  # write down what the processes hold, all run long
     command: str = ""
 
 
@@ -121,14 +124,17 @@ async def _act(
     observer = Observer(servers, f"{PREFIX}payments.events.test", evidence / "observed.jsonl", lambda: stage.wipes)
     watching = asyncio.create_task(observer.run())
     ports = [stage.links[name].port for name in ("api-1", "api-2")]
-    load = Load(ports, stage.demo.api_key, history, script.seed, script.cases)
+    load = Load(ports, stage.demo.api_key, history, script.seed, script.cases, script.rate)
     faults = Faults(stage, say, script.seed)
     planned = plans.plan(script.seed, script.seconds) if script.faults is None else script.faults
-    facts["resources_before"] = await _resources(stage)
+    facts["resources_before"] = await resources(stage)
+    facts["load_began"] = time.time()
     say(f"load: {script.clients} clients for {script.seconds:.0f} s, {len(planned)} faults")
     running = asyncio.create_task(load.run(script.clients))
     chaos = asyncio.create_task(faults.run(planned))
-    teller = asyncio.create_task(_tell(stage, load, script.open_most, say))
+    beside = [asyncio.create_task(_tell(stage, load, script.open_most, say))]
+    if script.sampled:
+        beside.append(asyncio.create_task(sample(stage, evidence / "resources.jsonl")))
     try:
         # Payments that only their expiry ends are made early enough to end soon after the load, or not at all.
         short_s = max(0.0, script.seconds - SHORT_S / 2) if script.seconds > SHORT_S else 0.0
@@ -143,7 +149,8 @@ async def _act(
         await stage.heal()
         await running
     finally:
-        teller.cancel()
+        for task in beside:
+            task.cancel()
     facts |= {"load_ended": time.time(), "acknowledged": load.acknowledged, "calls": dict(history.counts)}
     facts["settled"] = await _settle(script, stage, say, facts)
     await load.close()
@@ -156,7 +163,7 @@ async def _act(
     await asyncio.gather(watching, return_exceptions=True)
     observer.close()
     facts["observer_errors"] = dict(observer.errors)
-    facts["resources_after"] = await _resources(stage)
+    facts["resources_after"] = await resources(stage)
     facts |= {
         "faults": dict(faults.done),
         "poison": faults.poison,
@@ -245,20 +252,3 @@ async def _observed(observer: Observer) -> bool:
         if observer.at_end:
             return True
     return False
-
-
-async def _resources(stage: Stage) -> dict[str, dict[str, int]]:
-    """Memory, descriptors and threads of our processes, and the connections of all to PostgreSQL."""
-    connection = await stage.connect()
-    try:
-        clients = await connection.fetchval("select count(*) from pg_stat_activity where application_name = 'mypay'")
-    finally:
-        await connection.close()
-    found = {"postgres": {"connections": clients}}
-    for name in ("api-1", "api-2", *WORKERS):
-        found[name] = {"rss_kb": 0, "fds": 0, "starts": stage.actors[name].starts}
-        for pid in stage.actors[name].pids():
-            status = Path(f"/proc/{pid}/status").read_text()
-            found[name]["rss_kb"] += int(status.split("VmRSS:")[1].split()[0])
-            found[name]["fds"] += len(os.listdir(f"/proc/{pid}/fd"))
-    return found
