@@ -28,6 +28,8 @@ POINTS = {
     "callback_after_persist": (APIS, 10),
     "sweep_mid": (WORKERS, 5),
 }
+API_POINTS = tuple(point for point, (who, _) in POINTS.items() if who == APIS)
+WORKER_POINTS = tuple(point for point, (who, _) in POINTS.items() if who == WORKERS)
 
 # kind: share. What each does is in `tests.chaos.faults`.
 KINDS = {
@@ -106,8 +108,10 @@ def _fault(kind: str, at_s: float, dice: random.Random) -> Fault:
         case "freeze_claim":
             point = f"claim_after_commit:{dice.randint(1, 40)}:stop"
             return Fault(at_s, kind, dice.choice(WORKERS), dice.uniform(8, 12), {"point": point})
-        case "wipe_kafka" | "replay_commands" | "poison":
-            return Fault(at_s, kind, "kafka", 4.0 if kind == "wipe_kafka" else 0.0)
+        case "wipe_kafka":
+            return Fault(at_s, kind, "kafka", dice.uniform(1, 16))
+        case "replay_commands" | "poison":
+            return Fault(at_s, kind, "kafka")
         case "flush_valkey":
             return Fault(at_s, kind, "valkey")
         case _:

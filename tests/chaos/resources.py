@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.stage import OURS, Stage
+from tests.chaos.stage import Stage
 
 SAMPLE_S = 15.0
 HELD = ("rss_kb", "fds", "sockets")
@@ -23,7 +23,7 @@ async def resources(stage: Stage) -> Sample:
         clients = await connection.fetchval("select count(*) from pg_stat_activity where application_name = 'mypay'")
     finally:
         await connection.close()
-    return {"postgres": {"connections": clients}} | {name: _held(stage, name) for name in OURS}
+    return {"postgres": {"connections": clients}} | {name: _held(stage, name) for name in stage.ours}
 
 
 def _held(stage: Stage, name: str) -> dict[str, int]:
@@ -48,11 +48,11 @@ async def sample(stage: Stage, file: Path) -> None:
     """For ever: a line every `SAMPLE_S`."""
     with file.open("a", encoding="utf-8", buffering=1) as lines:
         while True:
-            lines.write(json.dumps({"at": time.time(), **await resources(stage)}) + "\n")
+            lines.write(json.dumps({"at": time.time(), "held": await resources(stage)}) + "\n")
             await asyncio.sleep(SAMPLE_S)
 
 
 def medians(samples: Sequence[Sample]) -> dict[tuple[str, str], float]:
     """The median of every quantity of every process."""
-    names = [(name, kind) for name in OURS for kind in HELD] + [("postgres", "connections")]
+    names = [(name, kind) for name in samples[0] for kind in (*HELD, "connections") if kind in samples[0][name]]
     return {(name, kind): statistics.median(one[name][kind] for one in samples) for name, kind in names}

@@ -19,7 +19,6 @@ from tests.chaos.checker.invariants import check
 from tests.chaos.checker.report import report
 from tests.chaos.resources import SAMPLE_S, Sample, medians
 from tests.chaos.run import Script, perform
-from tests.chaos.stage import OURS
 
 WINDOW_S = 300.0
 TENTH = 0.1
@@ -57,12 +56,12 @@ def main() -> int:
     print("\n" + report(seen, violations) + "\n")
     warm = seen.run["load_began"] + 60 * given.warm_up
     lines = [json.loads(line) for line in (evidence / "resources.jsonl").read_text().splitlines()]
-    loaded = [line for line in lines if warm <= line["at"] <= seen.run["load_ended"]]
+    loaded = [line["held"] for line in lines if warm <= line["at"] <= seen.run["load_ended"]]
     found = compared(loaded, max(1, round(min(WINDOW_S, 15 * given.minutes) / SAMPLE_S)))
     for name, kind, before, after, good in found:
         change = f"{100 * (after - before) / before:+.1f} %" if before else ""
         print(f"  {name:<10}{kind:<13}{before:>10.0f}{after:>10.0f}  {change:>9}  {'' if good else 'NOT BACK'}")
-    again = [name for name in OURS if lines[-1][name]["starts"] != lines[0][name]["starts"]]
+    again = [name for name, held in loaded[-1].items() if held.get("starts") != loaded[0][name].get("starts")]
     print(f"started again: {', '.join(again) or 'none'}\nThe evidence is in {evidence}")
     return bool(violations or again or not all(good for *_, good in found))
 
