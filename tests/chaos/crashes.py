@@ -13,7 +13,7 @@ from tests.chaos.plan import API_POINTS, WORKER_POINTS
 from tests.chaos.stage import Actor, Stage
 
 PASSES_MOST = 8
-PATIENCE_S = 25.0  # for a process to come to its point
+PATIENCE_S = 60.0  # for a process to come to its point
 
 
 class Crashes:

@@ -18,6 +18,9 @@ from tests.chaos.history import History
 from tests.chaos.http_client import Answer, Client, NoAnswer
 
 TRIES = 12
+PATIENT_TRIES = 100  # for what only a payer can end, who must know of it
+PAUSE_MOST_S = 2.5
+ACTED = ("otp", "redirect")  # the cases in which a payer does something
 TWICE_P = 0.03
 REUSED_P = 0.01
 WAIT_P = 0.05
@@ -127,7 +130,7 @@ class Load:
                 continue
             self.acknowledged += 1
             await client.read_back(found)
-            if wish.case.name in ("otp", "redirect"):
+            if wish.case.name in ACTED:
                 payer = Payer(self._ports, self._api_key, self._history, random.Random(wish.key), found)
                 task = asyncio.create_task(payer.run())
                 self._payers.add(task)
@@ -187,7 +190,7 @@ class Merchant:
     async def _until_answered(self, wish: Wish, first: int) -> str | None:
         headers = {"Prefer": "wait=3"} if self._dice.random() < WAIT_P else {}
         status = 0
-        for attempt in range(TRIES):
+        for attempt in range(PATIENT_TRIES if wish.case.name in ACTED else TRIES):
             answer = await self._ask("create", (first + attempt) % 2, "POST", "/v1/payments", wish, headers)
             status = 0 if answer is None else answer.status
             if answer is not None and status == 201:
@@ -197,7 +200,7 @@ class Merchant:
             if answer is not None and status not in (409, 429) and status < 500:
                 self._history.add("fail", "create", who=self.name, key=wish.key, status=status)
                 return None
-            await asyncio.sleep(0.2 * (attempt + 1) * (0.5 + self._dice.random()))
+            await asyncio.sleep(min(0.2 * (attempt + 1), PAUSE_MOST_S) * (0.5 + self._dice.random()))
         self._history.add("info", "create", who=self.name, key=wish.key, status=status)
         return None
 
