@@ -17,7 +17,7 @@ from tests.chaos.checker.evidence import load
 from tests.chaos.checker.invariants import check
 from tests.chaos.checker.report import report
 from tests.chaos.run import Script, perform
-from tests.chaos.scenes import SCENES, Scene
+from tests.chaos.scenes import SCENES
 
 RESULTS = Path(".mypay/chaos.jsonl")
 
@@ -50,7 +50,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description="Payments under faults, and a judgement.")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--minutes", type=float, default=None, help="default: 2, or what the scene needs")
-    parser.add_argument("--scene", choices=SCENES, default=None, help="one thing again and again; default: all sorts")
+    parser.add_argument("--scene", choices=SCENES, default="random", help="default: faults of all kinds")
     parser.add_argument("--clients", type=int, default=None)
     parser.add_argument("--rate", type=float, default=None, help="payments per second; 0: as fast as the clients can")
     parser.add_argument("--open-most", type=int, default=2500, help="payments under way, over which clients pause")
@@ -62,7 +62,7 @@ def _options() -> argparse.Namespace:
 
 
 def _script(given: argparse.Namespace, seed: int, directory: Path) -> Script:
-    scene = SCENES[given.scene] if given.scene else Scene(120.0, clients=24)
+    scene = SCENES[given.scene]
     seconds = scene.seconds if given.minutes is None else given.minutes * 60
     kinds = given.kinds and {kind: plan.KINDS[kind] for kind in given.kinds}
 
@@ -80,10 +80,10 @@ def _script(given: argparse.Namespace, seed: int, directory: Path) -> Script:
         pace=given.pace,
         workers=scene.workers,
         mutate=mutate,
-        scene=given.scene or "random",
-        faults=scene.faults(seconds) if given.scene else plan.plan(seed, seconds, kinds),
+        scene=given.scene,
+        faults=plan.plan(seed, seconds, kinds) if kinds else scene.faults(seed, seconds),
         points=results.crash_points(results.read([given.results])) if scene.points else None,
-        skewed=given.scene is None,
+        skewed=scene.skewed,
         command=_command(seed, given),
     )
 
@@ -92,7 +92,11 @@ def _command(seed: int, given: argparse.Namespace) -> str:
     """How to do the same again."""
     words = [word for word in sys.argv[1:] if word.startswith("--")]
     if set(words) <= {"--seed", "--minutes", "--scene", "--directory", "--results"}:
-        made = {"SCENE": given.scene, "SEED": seed, "MINUTES": given.minutes and f"{given.minutes:g}"}
+        made = {
+            "SCENE": None if given.scene == "random" else given.scene,
+            "SEED": seed,
+            "MINUTES": given.minutes and f"{given.minutes:g}",
+        }
         return " ".join(["make chaos", *(f"{name}={value}" for name, value in made.items() if value is not None)])
     seeded = [] if "--seed" in words else [f"--seed={seed}"]
     return shlex.join(["python", "-m", "tests.chaos", *seeded, *sys.argv[1:]])

@@ -1,7 +1,7 @@
 """The plan of a run: which fault happens when, to whom and for how long. Pure: the same seed gives the same plan."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 APIS = ("api-1", "api-2")
@@ -85,6 +85,14 @@ def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list
             busy_until[fault.target] = at_s + fault.lasts_s + 1
         at_s += dice.uniform(*GAP_S)
     return faults
+
+
+def one_of_each(seed: int, seconds: float) -> list[Fault]:
+    """Every kind of fault once, and PostgreSQL killed once more, at random moments within so many seconds."""
+    dice = random.Random(f"{seed}/one of each")
+    faults = [_fault(kind, 0.0, dice) for kind in KINDS] + [Fault(0.0, "kill", "postgres")]
+    timed = [replace(fault, at_s=dice.uniform(FIRST_S, seconds - fault.lasts_s - 1)) for fault in faults]
+    return sorted(timed, key=lambda fault: fault.at_s)
 
 
 def skews(seed: int) -> dict[str, float]:

@@ -1,13 +1,13 @@
-"""Scenes: runs in which one thing happens again and again, or for long, where the random plan does a bit of everything.
+"""Scenes: what a run is made of, by name. Most do one thing again and again, or for long; `random` does everything.
 
-python -m tests.chaos --scene postgres     kill -9 of PostgreSQL, twenty times
+make chaos SCENE=postgres      kill -9 of PostgreSQL, twenty times
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.plan import Fault
+from tests.chaos.plan import Fault, one_of_each, plan
 
 LONG_S = 600.0
 
@@ -35,16 +35,17 @@ class Scene:
     """A way to run. `points`: every process dies at crash points, one after the other."""
 
     seconds: float
-    faults: Callable[[float], list[Fault]] = lambda seconds: []
+    faults: Callable[[int, float], list[Fault]] = lambda seed, seconds: []
     clients: int = 8
     rate: float = 0.0
     workers: int = 2
     points: bool = False
+    skewed: bool = False
     edits: tuple[Edit, ...] = field(default=())
 
 
-def _every(gap_s: float, kind: str, target: str) -> Callable[[float], list[Fault]]:
-    return lambda seconds: [Fault(3 + n * gap_s, kind, target) for n in range(int((seconds - 4) / gap_s) + 1)]
+def _every(gap_s: float, kind: str, target: str) -> Callable[[int, float], list[Fault]]:
+    return lambda seed, seconds: [Fault(3 + n * gap_s, kind, target) for n in range(int((seconds - 4) / gap_s) + 1)]
 
 
 # A worker that dies leaves its group when its session is over. With a crash every few seconds nothing would ever be
@@ -56,16 +57,18 @@ HURRIED = (
 )
 
 SCENES: dict[str, Scene] = {
+    "random": Scene(120.0, plan, clients=24, skewed=True),
+    "short": Scene(36.0, one_of_each, skewed=True),
     "points": Scene(600.0, rate=30.0, workers=4, points=True, edits=HURRIED),
     "postgres": Scene(124.0, _every(6.0, "kill", "postgres")),
     "broker": Scene(124.0, _every(30.0, "wipe_kafka", "kafka")),
     "worker": Scene(330.0, _every(40.0, "kill", "worker-1"), rate=10.0),
     "leader": Scene(
-        LONG_S + 30, lambda seconds: [Fault(10.0, "freeze_leader", "leader", seconds - 30)], rate=3.0
+        LONG_S + 30, lambda seed, seconds: [Fault(10.0, "freeze_leader", "leader", seconds - 30)], rate=3.0
     ),
     "claim": Scene(
         LONG_S + 60,
-        lambda seconds: [
+        lambda seed, seconds: [
             Fault(5.0, "freeze_claim", "worker-1", seconds - 60, {"point": "claim_after_commit:5:stop"})
         ],
         rate=3.0,

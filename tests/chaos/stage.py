@@ -43,7 +43,7 @@ WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")  # of which most runs
 PARTS = ("postgres", "kafka", "valkey")
 RESTART_S = 0.3
 SESSION_LEAST_MS = 1000  # of a consumer; see tests.chaos.scenes
-READY_S = 90.0
+READY_S = 300.0  # on a machine that does much else
 
 
 class Kafka(EmbeddedKafka):
