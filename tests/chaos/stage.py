@@ -202,6 +202,7 @@ class Stage:
             "PACE": str(self.pace),
             "PYTHONPATH": str(self.tree),
             "CRASH_AT": "",
+            "PYTHONDONTWRITEBYTECODE": "",  # they start hundreds of times, and compile once
         }
 
     def _mypay(self, actor: Actor, *arguments: str, **environment: str) -> Program:

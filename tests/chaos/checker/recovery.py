@@ -6,6 +6,7 @@ the partitions' consumers is the one that was killed; which, is not asked: the s
 
 from collections import defaultdict
 from datetime import datetime
+from itertools import pairwise
 
 from tests.chaos.checker.evidence import Evidence
 
@@ -17,7 +18,7 @@ def recoveries(seen: Evidence) -> list[float]:
     kills = [one["at"] for one in seen.run.get("kills", []) if one["target"].startswith("worker")]
     ended = sorted(_ended(seen))
     found = []
-    for kill, following in zip(kills, [*kills[1:], float("inf")], strict=True):
+    for kill, following in pairwise([*kills, float("inf")]):
         first: dict[int, float] = defaultdict(lambda: float("inf"))
         for made, end, partition in ended:
             if kill < made < following:
