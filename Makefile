@@ -35,7 +35,11 @@ docs: $(READY) ## write the generated pages of the documentation
 	@$(BIN)/python -m tests.docs.generate
 
 chaos: $(READY) ## payments under random faults, judged: make chaos SEED=21 MINUTES=2
-	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SCENE),--scene $(SCENE))
+
+.PHONY: soak
+soak: $(READY) ## an hour of steady load: does every process hold what it held before?
+	$(BIN)/python -m tests.chaos.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 guards: $(READY) ## take each protection away in a copy, and see the judge notice
 	$(BIN)/python -m tests.chaos.guards

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ class Faults:
         self._stage, self._say, self._dice = stage, say, random.Random(f"{seed}/faults")
         self.done: Counter[str] = Counter()
         self.poison: list[str] = []
+        self.kills: list[dict[str, Any]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, plan: list[Fault]) -> None:
@@ -50,6 +52,7 @@ class Faults:
             self.done[fault.kind] += 1
 
     async def _kill(self, fault: Fault) -> None:
+        self.kills.append({"at": time.time(), "target": fault.target})
         self._stage.actors[fault.target].kill(fault.lasts_s)
 
     async def _freeze(self, fault: Fault) -> None:
@@ -92,7 +95,7 @@ class Faults:
         await late_answer(self._stage, self._stage.actors[fault.target])
 
     async def _wipe_kafka(self, fault: Fault) -> None:
-        await self._stage.wipe_kafka()
+        await self._stage.wipe_kafka(fault.lasts_s)
 
     async def _flush_valkey(self, fault: Fault) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._stage.valkey.port)

@@ -21,27 +21,10 @@ from tests.chaos.checker.invariants import check
 from tests.chaos.load import CASES, Case
 from tests.chaos.plan import Fault
 from tests.chaos.run import Script, perform
+from tests.chaos.scenes import Edit
 
 SEED = 7
 PACE = 0.2
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One replacement in one file of the tree."""
-
-    file: str
-    old: str
-    new: str
-
-    def apply(self, tree: Path) -> None:
-        """Replace; the text must be there once."""
-        path = tree / self.file
-        text = path.read_text()
-        found = text.count(self.old)
-        if found != 1:
-            raise AssertionError(f"{self.file}: found {found} times, and not once: {self.old!r}")
-        path.write_text(text.replace(self.old, self.new))
 
 
 def _mix(sandbox: dict[str, float], cpay: dict[str, float]) -> tuple[Case, ...]:

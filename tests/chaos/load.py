@@ -18,6 +18,9 @@ from tests.chaos.history import History
 from tests.chaos.http_client import Answer, Client, NoAnswer
 
 TRIES = 12
+PATIENT_TRIES = 100  # for what only a payer can end, who must know of it
+PAUSE_MOST_S = 2.5
+ACTED = ("otp", "redirect")  # the cases in which a payer does something
 TWICE_P = 0.03
 REUSED_P = 0.01
 WAIT_P = 0.05
@@ -85,8 +88,17 @@ class Wish:
 class Load:
     """`run` until `stop`; then `payers` go on until `close`."""
 
-    def __init__(self, ports: list[int], api_key: str, history: History, seed: int, cases: tuple[Case, ...] = CASES):
+    def __init__(
+        self,
+        ports: list[int],
+        api_key: str,
+        history: History,
+        seed: int,
+        cases: tuple[Case, ...] = CASES,
+        rate: float = 0.0,
+    ) -> None:
         self._ports, self._api_key, self._history, self._seed, self._cases = ports, api_key, history, seed, cases
+        self._gap_s, self._next = 1 / rate if rate else 0.0, 0.0
         self._payers: set[asyncio.Task[None]] = set()
         self.acknowledged = 0
         self.stopping = False
@@ -109,6 +121,7 @@ class Load:
         client = Merchant(self._ports, self._api_key, self._history, dice, f"client-{number}")
         for count in range(10**9):
             await self.pause.wait()
+            await self._turn()
             if self.stopping:
                 return
             wish = self._wish(dice, f"{number}-{count}")
@@ -117,11 +130,17 @@ class Load:
                 continue
             self.acknowledged += 1
             await client.read_back(found)
-            if wish.case.name in ("otp", "redirect"):
+            if wish.case.name in ACTED:
                 payer = Payer(self._ports, self._api_key, self._history, random.Random(wish.key), found)
                 task = asyncio.create_task(payer.run())
                 self._payers.add(task)
                 task.add_done_callback(self._payers.discard)
+
+    async def _turn(self) -> None:
+        """Wait for the next moment at which a payment may begin."""
+        now = asyncio.get_running_loop().time()
+        self._next = max(self._next + self._gap_s, now)
+        await asyncio.sleep(self._next - now)
 
     def _wish(self, dice: random.Random, name: str) -> Wish:
         cases = [case for case in self._cases if not (case.short and self.no_short)]
@@ -171,7 +190,7 @@ class Merchant:
     async def _until_answered(self, wish: Wish, first: int) -> str | None:
         headers = {"Prefer": "wait=3"} if self._dice.random() < WAIT_P else {}
         status = 0
-        for attempt in range(TRIES):
+        for attempt in range(PATIENT_TRIES if wish.case.name in ACTED else TRIES):
             answer = await self._ask("create", (first + attempt) % 2, "POST", "/v1/payments", wish, headers)
             status = 0 if answer is None else answer.status
             if answer is not None and status == 201:
@@ -181,7 +200,7 @@ class Merchant:
             if answer is not None and status not in (409, 429) and status < 500:
                 self._history.add("fail", "create", who=self.name, key=wish.key, status=status)
                 return None
-            await asyncio.sleep(0.2 * (attempt + 1) * (0.5 + self._dice.random()))
+            await asyncio.sleep(min(0.2 * (attempt + 1), PAUSE_MOST_S) * (0.5 + self._dice.random()))
         self._history.add("info", "create", who=self.name, key=wish.key, status=status)
         return None
 

@@ -44,14 +44,16 @@ class Observer:
             self._topic, bootstrap_servers=self._servers, auto_offset_reset="earliest", metadata_max_age_ms=5000
         )
         try:
-            await asyncio.wait_for(consumer.start(), LIMIT_S)
+            async with asyncio.timeout(LIMIT_S):
+                await consumer.start()
             for place in consumer.assignment():
                 consumer.seek(place, self._next.get(place.partition, 0))
             moved = time.monotonic()
             # A consumer may be wedged without a word: one that is behind and gets nothing is replaced.
             while log == self._generation() and time.monotonic() - moved < LIMIT_S:
                 before = self.records
-                await asyncio.wait_for(self._read(consumer, log), LIMIT_S)
+                async with asyncio.timeout(LIMIT_S):  # `wait_for` of 3.11 may swallow a cancellation
+                    await self._read(consumer, log)
                 if self.at_end or self.records > before:
                     moved = time.monotonic()
         finally:

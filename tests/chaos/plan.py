@@ -1,7 +1,7 @@
 """The plan of a run: which fault happens when, to whom and for how long. Pure: the same seed gives the same plan."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 APIS = ("api-1", "api-2")
@@ -28,6 +28,8 @@ POINTS = {
     "callback_after_persist": (APIS, 10),
     "sweep_mid": (WORKERS, 5),
 }
+API_POINTS = tuple(point for point, (who, _) in POINTS.items() if who == APIS)
+WORKER_POINTS = tuple(point for point, (who, _) in POINTS.items() if who == WORKERS)
 
 # kind: share. What each does is in `tests.chaos.faults`.
 KINDS = {
@@ -85,6 +87,14 @@ def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list
     return faults
 
 
+def one_of_each(seed: int, seconds: float) -> list[Fault]:
+    """Every kind of fault once, and PostgreSQL killed once more, at random moments within so many seconds."""
+    dice = random.Random(f"{seed}/one of each")
+    faults = [_fault(kind, 0.0, dice) for kind in KINDS] + [Fault(0.0, "kill", "postgres")]
+    timed = [replace(fault, at_s=dice.uniform(FIRST_S, seconds - fault.lasts_s - 1)) for fault in faults]
+    return sorted(timed, key=lambda fault: fault.at_s)
+
+
 def skews(seed: int) -> dict[str, float]:
     """Seconds by which the clocks of one API and one worker are wrong, all run long."""
     dice = random.Random(f"{seed}/skew")
@@ -106,8 +116,10 @@ def _fault(kind: str, at_s: float, dice: random.Random) -> Fault:
         case "freeze_claim":
             point = f"claim_after_commit:{dice.randint(1, 40)}:stop"
             return Fault(at_s, kind, dice.choice(WORKERS), dice.uniform(8, 12), {"point": point})
-        case "wipe_kafka" | "replay_commands" | "poison":
-            return Fault(at_s, kind, "kafka", 4.0 if kind == "wipe_kafka" else 0.0)
+        case "wipe_kafka":
+            return Fault(at_s, kind, "kafka", dice.uniform(1, 16))
+        case "replay_commands" | "poison":
+            return Fault(at_s, kind, "kafka")
         case "flush_valkey":
             return Fault(at_s, kind, "valkey")
         case _:

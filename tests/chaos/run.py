@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ import asyncpg
 
 from tests.chaos import plan as plans
 from tests.chaos.checker import collect
+from tests.chaos.crashes import Crashes
 from tests.chaos.faults import Faults
 from tests.chaos.history import History
 from tests.chaos.load import CASES, SHORT_S, Case, Load
 from tests.chaos.observer import Observer
 from tests.chaos.plan import Fault
-from tests.chaos.stage import CHECKOUT, PREFIX, SIMULATORS, WORKERS, Stage
+from tests.chaos.resources import resources, sample
+from tests.chaos.stage import CHECKOUT, PARTITIONS, PREFIX, SIMULATORS, Stage
 
 PACKAGES = ("gateway", "streams", "providers", "migrations")
 
@@ -66,12 +69,17 @@ class Script:
     seconds: float
     clients: int = 24
     open_most: int = 2500  # payments under way, over which the clients pause: so that the end is not all waiting
+    rate: float = 0.0  # payments per second at most; 0: as fast as the clients can
     pace: float = 0.1
-    settle_s: float = 150.0
+    settle_s: float = 400.0  # it ends when it is quiet; a busy machine needs longer
+    workers: int = 2
+    scene: str = "random"
+    points: Counter[str] | None = None  # processes die at crash points all along; so often they were reached before
     mutate: Callable[[Path], None] = lambda tree: None
     cases: tuple[Case, ...] = CASES
     faults: list[Fault] | None = None  # None: those of the seed
     skewed: bool = True
+    sampled: bool = False  # write down what the processes hold, all run long
     command: str = ""
 
 
@@ -89,10 +97,12 @@ async def perform(script: Script, say: Callable[[str], None]) -> Path:
     skews = plans.skews(script.seed) if script.skewed else {}
     tree = copy_tree(script.directory / "tree")
     script.mutate(tree)
-    stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=tree, skews=skews)
+    stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=tree, skews=skews, workers=script.workers)
     history = History(evidence / "history.jsonl")
     facts: dict[str, Any] = {
         "command": script.command,
+        "scene": script.scene,
+        "partitions": PARTITIONS,
         "seed": script.seed,
         "seconds": script.seconds,
         "clients": script.clients,
@@ -121,14 +131,17 @@ async def _act(
     observer = Observer(servers, f"{PREFIX}payments.events.test", evidence / "observed.jsonl", lambda: stage.wipes)
     watching = asyncio.create_task(observer.run())
     ports = [stage.links[name].port for name in ("api-1", "api-2")]
-    load = Load(ports, stage.demo.api_key, history, script.seed, script.cases)
+    load = Load(ports, stage.demo.api_key, history, script.seed, script.cases, script.rate)
     faults = Faults(stage, say, script.seed)
     planned = plans.plan(script.seed, script.seconds) if script.faults is None else script.faults
-    facts["resources_before"] = await _resources(stage)
+    facts["resources_before"] = await resources(stage)
+    facts["load_began"] = time.time()
     say(f"load: {script.clients} clients for {script.seconds:.0f} s, {len(planned)} faults")
     running = asyncio.create_task(load.run(script.clients))
-    chaos = asyncio.create_task(faults.run(planned))
-    teller = asyncio.create_task(_tell(stage, load, script.open_most, say))
+    chaos = asyncio.ensure_future(asyncio.gather(faults.run(planned), _crash(script, stage)))
+    beside = [asyncio.create_task(_tell(stage, load, script.open_most, say))]
+    if script.sampled:
+        beside.append(asyncio.create_task(sample(stage, evidence / "resources.jsonl")))
     try:
         # Payments that only their expiry ends are made early enough to end soon after the load, or not at all.
         short_s = max(0.0, script.seconds - SHORT_S / 2) if script.seconds > SHORT_S else 0.0
@@ -143,7 +156,8 @@ async def _act(
         await stage.heal()
         await running
     finally:
-        teller.cancel()
+        for task in beside:
+            task.cancel()
     facts |= {"load_ended": time.time(), "acknowledged": load.acknowledged, "calls": dict(history.counts)}
     facts["settled"] = await _settle(script, stage, say, facts)
     await load.close()
@@ -156,10 +170,11 @@ async def _act(
     await asyncio.gather(watching, return_exceptions=True)
     observer.close()
     facts["observer_errors"] = dict(observer.errors)
-    facts["resources_after"] = await _resources(stage)
+    facts["resources_after"] = await resources(stage)
     facts |= {
         "faults": dict(faults.done),
         "poison": faults.poison,
+        "kills": faults.kills,
         "crash_points": dict(stage.crashed),
         "deaths": dict(stage.deaths),
         "wipes": stage.wipes,
@@ -167,6 +182,11 @@ async def _act(
         "ended": time.time(),
     }
     await collect.dump(stage.postgres.uri("mypay"), evidence)
+
+
+async def _crash(script: Script, stage: Stage) -> None:
+    if script.points is not None:
+        await Crashes(stage, script.seed, script.points).run(script.seconds)
 
 
 async def _tell(stage: Stage, load: Load, open_most: int, say: Callable[[str], None]) -> None:
@@ -200,14 +220,14 @@ async def _settle(script: Script, stage: Stage, say: Callable[[str], None], fact
         facts["quiet_after_s"] = round(time.time() - facts["load_ended"], 1)
         aged = await connection.execute(AGE)
         facts["aged"] = int(aged.split()[-1])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + script.settle_s
         while await connection.fetchval(STILL_UNKNOWN) and time.monotonic() < deadline:
             await asyncio.sleep(1)
             await connection.execute(ASK_NOW)  # a question that was under way has put the appointment off
         facts["open_at_the_end"] = await connection.fetchval(STILL_UNKNOWN)
     finally:
         await connection.close()
-    return quiet and await _quiet(stage, 20, say)
+    return quiet and await _quiet(stage, script.settle_s, say)
 
 
 async def _quiet(stage: Stage, limit_s: float, say: Callable[[str], None]) -> bool:
@@ -229,8 +249,8 @@ async def _quiet(stage: Stage, limit_s: float, say: Callable[[str], None]) -> bo
 
 
 async def _drained(servers: str) -> dict[str, int]:
-    """The consumer groups' lag, once it is gone, or after 30 s."""
-    for _ in range(30):
+    """The consumer groups' lag, once it is gone, or after two minutes."""
+    for _ in range(120):
         behind = await collect.lag(servers, PREFIX)
         if not behind:
             break
@@ -239,26 +259,9 @@ async def _drained(servers: str) -> dict[str, int]:
 
 
 async def _observed(observer: Observer) -> bool:
-    for _ in range(60):
+    for _ in range(120):
         observer.at_end = False
         await asyncio.sleep(1)
         if observer.at_end:
             return True
     return False
-
-
-async def _resources(stage: Stage) -> dict[str, dict[str, int]]:
-    """Memory, descriptors and threads of our processes, and the connections of all to PostgreSQL."""
-    connection = await stage.connect()
-    try:
-        clients = await connection.fetchval("select count(*) from pg_stat_activity where application_name = 'mypay'")
-    finally:
-        await connection.close()
-    found = {"postgres": {"connections": clients}}
-    for name in ("api-1", "api-2", *WORKERS):
-        found[name] = {"rss_kb": 0, "fds": 0, "starts": stage.actors[name].starts}
-        for pid in stage.actors[name].pids():
-            status = Path(f"/proc/{pid}/status").read_text()
-            found[name]["rss_kb"] += int(status.split("VmRSS:")[1].split()[0])
-            found[name]["fds"] += len(os.listdir(f"/proc/{pid}/fd"))
-    return found

@@ -35,15 +35,15 @@ CHECKOUT = Path(__file__).parents[2]
 CACHE = CHECKOUT / ".mypay/cache"
 LAUNCH = Path(__file__).parent / "launch.py"
 PREFIX = "chaos."
+PARTITIONS = 4
 DATABASE = "mypay"
 SIMULATORS = ("sandbox", "cpay")
 APIS = ("api-1", "api-2")
-WORKERS = ("worker-1", "worker-2")
+WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")  # of which most runs have two
 PARTS = ("postgres", "kafka", "valkey")
-OURS = (*APIS, *WORKERS)
-LINKS = ("kafka", "valkey", *SIMULATORS, *APIS, "public", *(f"postgres/{name}" for name in OURS))
 RESTART_S = 0.3
-READY_S = 90.0
+SESSION_LEAST_MS = 1000  # of a consumer; see tests.chaos.scenes
+READY_S = 300.0  # on a machine that does much else
 
 
 class Kafka(EmbeddedKafka):
@@ -52,21 +52,23 @@ class Kafka(EmbeddedKafka):
     advertised = 0
 
     def prepare(self, progress: Callable[[str], None]) -> None:
-        """As it is, but for the advertised address and the broker session of a default installation."""
+        """As it is, but for the advertised address and the shortest session."""
         super().prepare(progress)
         file = self.directory / "server.properties"
         direct = f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}"
         text = file.read_text()
         assert direct in text
-        file.write_text(text.replace(direct, f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.advertised}"))
+        text = text.replace(direct, f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.advertised}")
+        file.write_text(text + f"group.min.session.timeout.ms={SESSION_LEAST_MS}\n")
 
 
 class Actor:
-    """One supervised process. `arm` is the CRASH_AT of its next start; `down_until` keeps it dead for a while."""
+    """One supervised process. `arm`, or else `arming`, gives the CRASH_AT of its next start; dead till `down_until`."""
 
     def __init__(self, name: str, program: Callable[["Actor"], Program]) -> None:
         self.name, self._program = name, program
         self.arm: str | None = None
+        self.arming: Callable[[Actor], str] | None = None
         self.armed: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.program: Program | None = None
@@ -77,7 +79,7 @@ class Actor:
 
     def start(self) -> None:
         """Start it, ending what is left of its predecessor."""
-        self.armed, self.arm = self.arm, None
+        self.armed, self.arm = self.arm or (self.arming(self) if self.arming else None), None
         self.program = self._program(self)
         self.process = spawn(self.program)
         self.frozen = self.killed_by_us = False
@@ -156,17 +158,20 @@ def family(pid: int) -> list[int]:
 class Stage:
     """Everything that runs. `tree` holds the product's packages: a copy of the checkout, perhaps a mutated one."""
 
-    def __init__(self, directory: Path, *, seed: int, pace: float, tree: Path, skews: dict[str, float]):
+    def __init__(
+        self, directory: Path, *, seed: int, pace: float, tree: Path, skews: dict[str, float], workers: int = 2
+    ) -> None:
         self.directory, self.pace, self.tree, self.skews = directory.resolve(), pace, tree, skews
-        self.seed = seed
+        self.seed, self.workers = seed, WORKERS[:workers]
+        self.ours = (*APIS, *self.workers)
         self.ports = {name: free_port() for name in (*APIS, *SIMULATORS)}
         self.postgres = EmbeddedPostgres(self.directory / "postgres", free_port())
         self.kafka = Kafka(self.directory / "kafka", free_port(), free_port(), CACHE)
         self.valkey = EmbeddedValkey(self.directory / "valkey", free_port())
-        behind = {**{part.name: [part.port] for part in (self.postgres, self.kafka, self.valkey)}}
+        behind = {part.name: [part.port] for part in (self.kafka, self.valkey)}
         behind |= {name: [port] for name, port in self.ports.items()} | {"public": [self.ports[name] for name in APIS]}
-        behind |= {f"postgres/{name}": [self.postgres.port] for name in OURS}
-        self.links = {name: Link(name, behind[name], str(seed)) for name in LINKS}
+        behind |= {f"postgres/{name}": [self.postgres.port] for name in self.ours}
+        self.links = {name: Link(name, ports, str(seed)) for name, ports in behind.items()}
         self.actors: dict[str, Actor] = {}
         self.deaths: Counter[str] = Counter()
         self.crashed: Counter[str] = Counter()  # crash points that were reached
@@ -187,7 +192,7 @@ class Stage:
             "DATABASE_URI": self.postgres.uri(DATABASE),
             "KAFKA_BOOTSTRAP_SERVERS": at["kafka"],
             "KAFKA_PREFIX": PREFIX,
-            "KAFKA_PARTITIONS": "4",
+            "KAFKA_PARTITIONS": str(PARTITIONS),
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": at["valkey"][10:],
             "PUBLIC_URL": f"http://{at['public']}",
@@ -197,6 +202,7 @@ class Stage:
             "PACE": str(self.pace),
             "PYTHONPATH": str(self.tree),
             "CRASH_AT": "",
+            "PYTHONDONTWRITEBYTECODE": "",  # they start hundreds of times, and compile once
         }
 
     def _mypay(self, actor: Actor, *arguments: str, **environment: str) -> Program:
@@ -227,7 +233,7 @@ class Stage:
         for name in APIS:
             port = str(self.ports[name])
             self.actors[name] = Actor(name, lambda actor, p=port: self._mypay(actor, "api", API_PORT=p))  # type: ignore[misc]
-        for name in WORKERS:
+        for name in self.workers:
             self.actors[name] = Actor(name, lambda actor: self._mypay(actor, "worker"))
 
     # --- opening and closing ------------------------------------------------------------------------------------------
@@ -250,9 +256,9 @@ class Stage:
         self.settings = settings_module.load(self.environment, env_file=self.directory / "no.env")
         self.demo = await asyncio.to_thread(seed_demo, self.settings)
         await create_topics(self.settings)
-        for name in (*SIMULATORS, *APIS, *WORKERS):
+        for name in (*SIMULATORS, *self.ours):
             self.actors[name].start()
-        for name in (*APIS, *WORKERS):
+        for name in self.ours:
             await self.ready(name)
         self._watch = asyncio.create_task(self._supervise())
 
@@ -336,14 +342,15 @@ class Stage:
         if actor.armed and not actor.killed_by_us:
             self.crashed[actor.armed.split(":")[0]] += 1
 
-    async def wipe_kafka(self) -> None:
-        """Lose the broker's disk: it comes back empty, without topics and offsets."""
+    async def wipe_kafka(self, away_s: float) -> None:
+        """Lose the broker's disk: it comes back empty, without topics and offsets, after `away_s`."""
         kafka = self.actors["kafka"]
-        kafka.kill(down_s=60)
+        kafka.kill(down_s=away_s + 60)
         await asyncio.sleep(0.2)
         shutil.rmtree(self.kafka.directory / "data")
         (self.kafka.directory / "formatted").unlink()
         self.wipes += 1
+        await asyncio.sleep(away_s)
         await asyncio.to_thread(self.kafka.prepare, lambda line: None)
         kafka.down_until = 0.0
 

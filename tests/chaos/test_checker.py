@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def clean() -> Evidence:
         "command": "test", "seed": 1, "began": 0.0, "machine": "none", "skews": {}, "clients": 1, "seconds": 1.0,
         "pace": 1.0, "acknowledged": 4, "calls": {}, "quiet_after_s": 1.0, "aged": 0, "brought_forward": 0,
         "faults": {"kill": 1}, "deaths": {"api-1": 1}, "crash_points": {}, "poison": ["mark-1"], "wipes": 0, "lag": {},
-        "observed_to_the_end": True,
+        "observed_to_the_end": True, "ended": 2_000_000_000.0,
         "links": {"kafka": {"reset": 0, "drop_reply": 0}},
         "resources_before": {"postgres": {"connections": 10}, "api-1": {"fds": 40, "rss_kb": 100_000}},
         "resources_after": {"postgres": {"connections": 20}, "api-1": {"fds": 50, "rss_kb": 110_000}},
@@ -97,6 +98,7 @@ def test_clean_evidence_is_clean() -> None:
 Plant = Callable[[Evidence], object]
 OK, CPAY, DENIED, OTP = PAY["ok"], PAY["cpay"], PAY["denied"], PAY["otp"]
 CONFIRM = {"id": "x", "verb": "confirm", "state": "succeeded", "reference": "r", "sends": 1}
+QUESTION = {"id": "q", "verb": "query", "state": "prepared", "created_at": AT, "sent_at": None}
 TWO_CONFIRMS = [{**CONFIRM, "created_at": f"{AT[:-7]}{n}", "sent_at": f"{AT[:-7]}9"} for n in (1, 2)]
 
 PLANTED: list[tuple[str, str, Plant]] = [
@@ -111,6 +113,7 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("a key taken for another amount", "I2", lambda seen: seen.history.append({**seen.history[1], "call": "reuse"})),
     ("a payment that never ends", "I3", lambda seen: seen.payments[OK].update(status="processing")),
     ("an operation that nobody sends", "I3", lambda seen: seen.operations[OK][0].update(state="prepared")),
+    ("a question that nobody asks", "I3", lambda seen: seen.operations[DENIED].append(QUESTION)),
     ("a payer charged twice", "I4", lambda seen: seen.money[OK].append({**seen.money[OK][0], "id": "ch-2"})),
     ("success without a charge", "I5", lambda seen: seen.money.pop(OK)),
     ("a charge of what failed", "I5", lambda seen: seen.money[DENIED].append({**seen.money[CPAY][0], "id": "x"})),
@@ -163,6 +166,13 @@ def test_what_is_planted_is_found(name: str, invariant: str, plant: Plant) -> No
 
 def test_every_invariant_is_planted() -> None:
     assert {invariant for _, invariant, _ in PLANTED} == INVARIANTS.keys()
+
+
+def test_a_question_asked_after_the_end_may_be_under_way() -> None:
+    seen = clean()
+    seen.operations[DENIED].append(QUESTION)
+    seen.run["ended"] = datetime.fromisoformat(AT).timestamp() + 5
+    assert found(seen) == set()
 
 
 def test_a_lost_last_word_is_counted_and_not_blamed() -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
+from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
 
 from gateway.http.problems import as_error
@@ -18,6 +20,8 @@ from providers.contract import Secret, Verb
 from providers.registry import PROVIDERS
 from streams import broker, topics
 from streams.app import Worker
+from tests.chaos import observer
+from tests.chaos.observer import Observer
 from tests.support.payments import new_payment
 
 SETTINGS = Settings(secret_key=Secret("s"), jwt_secret_key=Secret("j"), database_uri=Secret("postgresql://nowhere"))
@@ -46,6 +50,52 @@ async def test_consumers_start_again_although_stopping_was_cancelled(monkeypatch
     made: Any = HalfStarted()
     await asyncio.wait_for(broker.start(made, SETTINGS), 5)
     assert made.starts == 2
+
+
+class Gone:
+    """A consumer of a broker that was killed; its stop is cancelled from inside. The next one reads."""
+
+    made = 0
+
+    def __init__(self, *topics: str, **options: Any) -> None:
+        Gone.made += 1
+        self.alive = Gone.made > 1
+
+    async def start(self) -> None:
+        return None
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition("events", 0)}
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        assert offset == 0
+
+    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        if not self.alive:
+            raise KafkaConnectionError("the broker was wiped")
+        await asyncio.sleep(0.01)
+        return {}
+
+    async def end_offsets(self, places: set[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 0)
+
+    async def stop(self) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_the_reader_of_the_topic_goes_on_when_the_broker_is_wiped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It ended without a word, and the judge said of hundreds of events that they never came to the topic."""
+    monkeypatch.setattr(observer, "AIOKafkaConsumer", Gone)
+    reader = Observer("nowhere:1", "events", tmp_path / "observed.jsonl", lambda: 0)
+    task = asyncio.create_task(reader.run())
+    async with asyncio.timeout(10):
+        while not reader.at_end:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @pytest.mark.parametrize("stopping", [True, False])
