@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from gateway import ids
 from gateway.http import prefer
-from gateway.http.auth import Principal
 from gateway.http.context import current
-from gateway.http.handling import Authenticated, answer, client_address, missing, read_id, services_of
+from gateway.http.handling import Authenticated, answer, missing, read_id, services_of
 from gateway.http.idempotency import optional_key, required_key
 from gateway.http.json_body import Body, fingerprint_of, read_json
+from gateway.http.principal import Principal
 from gateway.payments import views
 from gateway.payments.drafts import Draft
 from gateway.payments.facts import Resolution
@@ -91,10 +91,10 @@ async def resolve(request: Authenticated, object_id: str, kind: Kind) -> Respons
     resolution = Resolution(action=body.value.action, reason=body.value.reason)
     record = AuditRow(
         merchant_id=request.user.merchant_id,
-        actor=ids.show(ids.API_KEY, request.user.key_id),
+        actor=request.user.actor,
         action=f"{kind}.resolve",
         object_id=object_id,
-        ip=client_address(request),
+        ip=current().ip,
         request_id=current().request_id,
         changes={"action": resolution.action, "reason": resolution.reason},
     )
