@@ -75,9 +75,9 @@ async def update(connection: Connection, key: StoredKey) -> None:
 
 # Many processes report the same keys: each waits for none, and once a minute is enough.
 TOUCH: Final = """
-update api_keys set last_used_at = $2 where id in (
+update api_keys set last_used_at = $2::timestamptz where id in (
     select id from api_keys where id = any($1::uuid[])
-       and (last_used_at is null or last_used_at < $2 - interval '1 minute')
+       and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')
      order by id for update skip locked)
 """
 
