@@ -41,7 +41,7 @@ class SharedLimits:
         """Draw from the caller's bucket and from his address's. In development test keys are unlimited."""
         if self._unlimited_tests and principal.key_id is not None and not principal.livemode:
             return
-        caller = [Bucket(principal.actor, self._per_key)] if self._per_key else []
+        caller = [Bucket(str(principal.key_id or principal.user_id), self._per_key)] if self._per_key else []
         await self._take([*caller, *self._address()])
 
     async def check_stranger(self) -> None:
@@ -61,5 +61,7 @@ class SharedLimits:
 
 
 def _site(ip: str) -> str:
+    if ":" not in ip:
+        return ip
     found = addresses.address(ip)
-    return str(ip_network((found, _SITE_BITS), strict=False)) if isinstance(found, IPv6Address) else ip
+    return str(ip_network((found, _SITE_BITS), strict=False)) if isinstance(found, IPv6Address) else str(found)

@@ -1,12 +1,15 @@
 """Rate limits that all processes share, in Redis; and in this process's memory while Redis is away or slow.
 
 Requests that come while a question is on its way are asked about together, by one script in one round trip, as in
-`gateway.store.batcher`: at most one question is on its way, so its cost is shared just when there is much to do. Nobody
-waits longer than `PATIENCE_S`: a payment never fails, nor hangs, because of Redis.
+`gateway.store.batcher`: at most one question is on its way, so its cost is shared just when there is much to do; and
+requests that want the same, as those of one key from one address, are one line of it. Nobody waits longer than
+`PATIENCE_S`: a payment never fails, nor hangs, because of Redis.
 """
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -80,11 +83,13 @@ class Limiter:
         if not self.is_shared:
             return None
         assert self._script is not None
-        keys = {bucket.name: index for index, bucket in enumerate({b.name: b for bs in asked for b in bs}.values(), 1)}
+        groups = Counter(map(tuple, asked))
+        names = {bucket.name: None for group in groups for bucket in group}
+        keys = {name: index for index, name in enumerate(names, 1)}
         numbers: list[int] = []
-        for buckets in asked:
-            numbers.append(len(buckets))
-            for bucket in buckets:
+        for group, wanted in groups.items():
+            numbers += (wanted, len(group))
+            for bucket in group:
                 numbers += (keys[bucket.name], bucket.quota, bucket.window_s * 1_000_000)
         question = asyncio.ensure_future(self._script(keys=[self._prefix + name for name in keys], args=numbers))
         # Not canceled when it is late: an interrupted connection would have to be thrown away.
@@ -98,7 +103,8 @@ class Limiter:
         except AWAY as error:
             self._leave(type(error).__name__)
             return None
-        return [_taken(buckets, answer) for buckets, answer in zip(asked, answers, strict=True)]
+        shares = {group: _shares(group, answer) for group, answer in zip(groups, answers, strict=True)}
+        return [next(shares[tuple(buckets)]) for buckets in asked]
 
     def _leave(self, reason: str) -> None:
         """Go on alone, until Redis answers again."""
@@ -131,12 +137,13 @@ def _look_away(late: "asyncio.Future[Any]") -> None:
         late.exception()
 
 
-def _taken(buckets: Sequence[Bucket], answer: Sequence[int]) -> Taken:
-    allowed, number, left, full_in_us, retry_in_us = answer
-    return Taken(
-        bucket=buckets[number - 1],
-        allowed=allowed == 1,
-        left=left,
-        full_in_s=full_in_us / 1e6,
-        retry_in_s=retry_in_us / 1e6,
-    )
+def _shares(buckets: Sequence[Bucket], answer: Sequence[int]) -> Iterator[Taken]:
+    """What each request of a group is told, those that may pass first."""
+    passing, tokens, lacks_us, emptiest, full_in_us, retry_in_us = answer
+    first, least = buckets[0], buckets[emptiest - 1]
+    each_us = first.window_s * 1e6 / first.quota
+    for number in range(1, passing + 1):
+        full_in_s = (lacks_us + number * each_us) / 1e6
+        yield Taken(bucket=first, allowed=True, left=tokens - number, full_in_s=full_in_s)
+    refused = Taken(bucket=least, allowed=False, left=0, full_in_s=full_in_us / 1e6, retry_in_s=retry_in_us / 1e6)
+    yield from itertools.repeat(refused)

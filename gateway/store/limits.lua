@@ -1,9 +1,11 @@
 -- Takes tokens for a batch of requests, atomically: one of each of a request's buckets, or none of any.
 --
 -- KEYS: the batch's buckets, each once. A key's value is the time at which its bucket is full again, in microseconds.
--- ARGV: for each request: how many buckets, then for each of them: index into KEYS, quota, window in microseconds.
--- Answers, for each request: allowed (1 or 0), which of its buckets (from 1), tokens left, full in, retry in (both in
--- microseconds). The bucket is the one that was empty, else the first.
+-- ARGV: for each group of requests that want the same: how many they are, how many buckets they have, then for each
+-- bucket: index into KEYS, quota, window in microseconds.
+-- Answers, for each group: how many may pass; of its first bucket, before any passed, the tokens and when it would have
+-- been full; and which bucket (from 1) is the emptiest now, when it is full and when it has a token. Times are
+-- microseconds from now.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -19,28 +21,28 @@ end
 local answers = {}
 local at = 1
 while at <= #ARGV do
-  local count = tonumber(ARGV[at])
-  local answer, taken = nil, {}
+  local passing, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local buckets, emptiest = {}, 1
   for number = 1, count do
-    local here = at + 3 * number - 2
+    local here = at + 3 * number - 1
     local key, quota, window = tonumber(ARGV[here]), tonumber(ARGV[here + 1]), tonumber(ARGV[here + 2])
     local each, lacks = window / quota, missing(tonumber(ARGV[here]))
-    local tokens = math.floor((window - lacks) / each + 0.000001)
-    if tokens < 1 then
-      answer = {0, number, 0, lacks, lacks + each - window}
-      break
-    end
-    taken[#taken + 1] = {key, each}
-    answer = answer or {1, number, tokens - 1, lacks + each, 0}
+    local tokens = math.max(0, math.floor((window - lacks) / each + 0.000001))
+    buckets[number] = {key = key, each = each, window = window, lacks = lacks, tokens = tokens}
+    passing = math.min(passing, tokens)
+    if tokens < buckets[emptiest].tokens then emptiest = number end
   end
-  if answer[1] == 1 then
-    for _, token in ipairs(taken) do
-      full_at[token[1]] = full_at[token[1]] + token[2]
-      touched[token[1]] = true
+  if passing > 0 then
+    for _, bucket in ipairs(buckets) do
+      full_at[bucket.key] = full_at[bucket.key] + passing * bucket.each
+      touched[bucket.key] = true
     end
   end
-  answers[#answers + 1] = answer
-  at = at + 1 + 3 * count
+  local first, least = buckets[1], buckets[emptiest]
+  local lacks = missing(least.key)
+  local wait = math.max(0, lacks + least.each - least.window)
+  answers[#answers + 1] = {passing, first.tokens, first.lacks, emptiest, lacks, wait}
+  at = at + 2 + 3 * count
 end
 
 for key in pairs(touched) do
