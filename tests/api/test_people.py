@@ -326,7 +326,7 @@ def test_statistics_count_what_there_is(owner: httpx.Client, tenant: Tenant) -> 
 
     def pending(statistics: dict[str, Any], livemode: bool) -> int:
         found = [
-            each["payments"]
+            each["count"]
             for each in statistics["payments"]
             if (each["livemode"], each["provider"], each["status"]) == (livemode, "sandbox", "pending")
         ]
