@@ -32,7 +32,7 @@ The operations. A running installation serves the whole contract, schemas includ
 """
 NEEDS = """
 A full key has every permission of its merchant, a restricted key those it was given, a person those of the role:
-[people and keys](../guides/people-and-keys.md). Permissions on `merchants`, `users` and `statistics` are for people alone.
+[people and keys](../guides/people-and-keys.md). `merchants`, `users` and `statistics` are for people alone.
 """
 
 
