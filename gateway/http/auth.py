@@ -113,7 +113,7 @@ class Authentication:
             await self._limits.check(principal)
         if self._used is not None and principal.key_id is not None:
             self._used(principal.key_id)
-        if principal.merchant_id != ids.NIL:
+        if principal.key_id is not None or principal.merchant_id != ids.NIL:
             merchant = current().merchant = ids.show(ids.MERCHANT, principal.merchant_id)
             structlog.contextvars.bind_contextvars(merchant=merchant)
         await self._app(scope, receive, send)
