@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Final
+from uuid import UUID
 
 import structlog
 from litestar import Litestar, Router
@@ -16,23 +17,30 @@ from gateway import crash_points, logs
 from gateway import settings as settings_module
 from gateway.clock import Clock
 from gateway.http import docs_page, openapi
-from gateway.http.auth import KeyCache, authentication
+from gateway.http.auth import KeyCache, authentication, limited_by_address
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
-from gateway.http.controllers import CONTROLLERS
+from gateway.http.controllers import CONTROLLERS, OPEN_CONTROLLERS
 from gateway.http.health import Check
+from gateway.http.limits import SharedLimits
+from gateway.http.people import People
 from gateway.http.wiring import base_kwargs, base_routes
 from gateway.sealing import Sealer
 from gateway.server import die_with_parent, settle_memory
 from gateway.services import Accounts, Services
 from gateway.settings import Settings
-from gateway.store import directory, gauges, wakeups
+from gateway.store import directory, gauges, merchants, sessions, wakeups
 from gateway.store.accept import accept
+from gateway.store.api_keys import keep_last_used
 from gateway.store.batcher import Batcher
 from gateway.store.database import close_pool, connect, create_pool, keep_clock, read_clock
+from gateway.store.limiter import Limiter
 from gateway.store.migrate import check_schema
+from gateway.store.sessions import LiveSession
 from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
+from gateway.tokens import AccessTokens, Claims
+from gateway.usecases.card_testing import CardTesting
 from gateway.usecases.record_outcome import Recorder
 from gateway.usecases.waiters import Waiters
 from streams.announcements import Announcements
@@ -56,16 +64,19 @@ def asgi() -> ASGIApp:
 def create_app(settings: Settings) -> ASGIApp:
     """The application with these settings. Nothing is opened before it starts."""
     process = Process(settings)
-    merchants = Router(path="", route_handlers=CONTROLLERS, middleware=[authentication(KeyCache(process.find_key))])
+    people = People(process.read_token, process.find_session, process.has_merchant)
+    authenticated = authentication(KeyCache(process.find_key), people, process.limits, process.used_keys.add)
+    known = Router(path="", route_handlers=CONTROLLERS, middleware=[authenticated])
+    strangers = Router(path="", route_handlers=OPEN_CONTROLLERS, middleware=[limited_by_address(process.limits)])
     documents = [page.route(settings.public_url, version("mypay")) for page in (openapi, docs_page)]
     base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
     app = Litestar(
-        route_handlers=[merchants, receive_callback, return_page, *documents, *base],
+        route_handlers=[known, strangers, receive_callback, return_page, *documents, *base],
         lifespan=[process.lifespan],
         openapi_config=None,
         **base_kwargs(settings.public_url),
     )
-    return RequestContext(app)
+    return RequestContext(app, settings.proxies)
 
 
 class Process:
@@ -77,6 +88,9 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._redis = wakeups.client(settings)
+        self._limiter = Limiter(settings)
+        self.limits = SharedLimits(settings, self._limiter)
+        self.used_keys: set[UUID] = set()
 
     @asynccontextmanager
     async def lifespan(self, app: Litestar) -> AsyncIterator[None]:
@@ -117,7 +131,13 @@ class Process:
         stack.push_async_callback(waiters.close)
         process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         sealer = Sealer(settings.key("seal"))
-        for work in (keep_clock(clock, pool), wakeups.listen(settings, process, waiters.hint)):
+        stack.push_async_callback(self._limiter.close)
+        background = (
+            keep_clock(clock, pool),
+            wakeups.listen(settings, process, waiters.hint),
+            keep_last_used(pool, clock, self.used_keys),
+        )
+        for work in background:
             task = asyncio.create_task(work)
             stack.callback(task.cancel)
         return Services(
@@ -131,6 +151,8 @@ class Process:
             accept=flusher,
             recorder=recorder,
             commands=announcements,
+            tokens=AccessTokens(settings.jwt_key, settings.public_url),
+            card_testing=CardTesting(pool, clock, settings),
             announce_callback=announcements.callback,
             waiters=waiters,
         )
@@ -139,6 +161,20 @@ class Process:
         """The API key with this digest, from the database."""
         async with self.services.reading() as connection:
             return await directory.find_key(connection, digest)
+
+    def read_token(self, text: str) -> Claims:
+        """What an access token says. Raises `TokenRefused`."""
+        return self.services.tokens.read(text, self.services.clock.now())
+
+    async def find_session(self, session_id: UUID, user_id: UUID) -> LiveSession | None:
+        """The session, unless it has ended."""
+        async with self.services.reading() as connection:
+            return await sessions.live(connection, session_id, user_id)
+
+    async def has_merchant(self, merchant_id: UUID) -> bool:
+        """Whether there is such a merchant."""
+        async with self.services.reading() as connection:
+            return await merchants.get(connection, merchant_id) is not None
 
     async def refresh_gauges(self) -> None:
         """Read the gauges that live in the database."""
@@ -166,6 +202,8 @@ class Process:
         if self._redis is None:
             raise ConnectionError("REDIS_HOST is not set")
         await self._redis.ping()
+        if not self._limiter.is_shared:
+            raise ConnectionError("this process keeps its limits alone")
 
     async def _probe_workers(self) -> None:
         async with self.services.reading() as connection:

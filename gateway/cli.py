@@ -110,6 +110,24 @@ def _merchant(options: argparse.Namespace) -> int:
     return 0
 
 
+def _init(options: argparse.Namespace) -> int:
+    from gateway import cli_admin, cli_migrate, settings
+
+    loaded = settings.load()
+    print(cli_migrate.run(loaded.database_uri))
+    return cli_admin.create(loaded, options.email, "owner", only_first=True)
+
+
+def _admin(options: argparse.Namespace) -> int:
+    from gateway import cli_admin, settings, startup
+
+    loaded = settings.load()
+    startup.check(loaded)
+    if options.action == "password":
+        return cli_admin.set_password(loaded, options.email)
+    return cli_admin.create(loaded, options.email, options.role)
+
+
 def _simulator(options: argparse.Namespace) -> int:
     from providers.simulators import serve, simulators
 
@@ -241,6 +259,16 @@ def _merchant_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="make a live key, not a test key")
 
 
+def _email_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--email", required=True, help="the person's e-mail address")
+
+
+def _admin_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["create", "password"], help="make a person, or give one a new password")
+    _email_argument(parser)
+    parser.add_argument("--role", choices=["owner", "operator", "viewer"], default="owner", help="(default: owner)")
+
+
 def _dlq_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["list", "show", "replay"])
     parser.add_argument("ids", nargs="*", metavar="ID", help="dead letters (dl_…)")
@@ -269,6 +297,8 @@ COMMANDS: Final = {
     "api": Command(help="serve the HTTP API", arguments=_no_arguments, run=_api),
     "worker": Command(help="run everything beside the API", arguments=_worker_arguments, run=_worker),
     "migrate": Command(help="bring the database to this version's schema", arguments=_no_arguments, run=_migrate),
+    "init": Command(help="migrate, and make the first owner", arguments=_email_argument, run=_init),
+    "admin": Command(help="make people who may sign in", arguments=_admin_arguments, run=_admin),
     "merchant": Command(help="make a merchant and its first API key", arguments=_merchant_arguments, run=_merchant),
     "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
     "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),

@@ -9,7 +9,7 @@ import hashlib
 import random
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -61,6 +61,11 @@ def lp_of(value: UUID) -> int:
 def day_floor(day: datetime) -> UUID:
     """The smallest UUIDv7 of the time `day`: the bound of a partition by day."""
     return UUID(int=int(day.timestamp() * 1000) << 80)
+
+
+def time_of(value: UUID) -> datetime:
+    """When a UUIDv7 was made."""
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
 
 
 def show(prefix: str, value: UUID) -> str:

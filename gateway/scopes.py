@@ -17,6 +17,8 @@ Resource: TypeAlias = Literal[
     "callbacks",
     "reviews",
 ]
+# What belongs to the installation: for people alone, no key can be granted it.
+InstallationResource: TypeAlias = Literal["merchants", "users", "statistics"]
 Access: TypeAlias = Literal["read", "write"]
 Resources: TypeAlias = dict[Resource, Access]
 

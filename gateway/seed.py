@@ -3,19 +3,21 @@
 import asyncio
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from gateway import ids, keys
+from gateway import ids, keys, passwords
 from gateway.sealing import Sealer
 from gateway.settings import Settings
-from gateway.store import directory, engine
+from gateway.store import directory, engine, users
 from gateway.store.accounts import Configuration
 from gateway.store.database import Connection, connect
 from gateway.store.tables import Merchant
+from gateway.usecases.manage_users import made
 from providers.contract import Secret
 from providers.cpay.spec import CPayAccount
 from providers.sandbox.spec import SandboxAccount
@@ -89,7 +91,7 @@ async def _seed(settings: Settings, shown: _Shown) -> Demo:
             merchant=ids.show(ids.MERCHANT, merchant.id),
             api_key=await _key(configuration, connection, merchant, shown.api_key),
             email=EMAIL,
-            password=await _password(configuration, shown.password),
+            password=await _password(connection, shown.password),
             accounts=await _accounts(configuration, connection, merchant, settings),
         )
     finally:
@@ -105,15 +107,16 @@ async def _key(configuration: Configuration, connection: Connection, merchant: M
     return key
 
 
-async def _password(configuration: Configuration, shown: str) -> str:
-    owner = await configuration.find_user(EMAIL)
+async def _password(connection: Connection, shown: str) -> str:
+    owner = await users.find(connection, EMAIL)
     if owner is not None and shown:
         return shown
-    password = secrets.token_urlsafe(15)
+    password, now = passwords.generate(), datetime.now(UTC)
+    password_hash = passwords.hash(password)
     if owner is None:
-        await configuration.create_user(EMAIL, password, "owner")
+        await users.insert(connection, made(EMAIL, "owner", password_hash, now))
     else:
-        await configuration.set_password(owner.id, password)
+        await users.update(connection, msgspec.structs.replace(owner, password_hash=password_hash, updated_at=now))
     return password
 
 

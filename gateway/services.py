@@ -17,6 +17,8 @@ from gateway.store.cache import Cache
 from gateway.store.database import Connection, Pool
 from gateway.store.directory import AccountRow
 from gateway.store.vault import Vault
+from gateway.tokens import AccessTokens
+from gateway.usecases.card_testing import CardTesting
 from gateway.usecases.record_outcome import Commands, Recorder
 from gateway.usecases.waiters import Waiters
 
@@ -53,6 +55,8 @@ class Services(Struct, frozen=True, kw_only=True):
     accept: Batcher[NewPayment, Accepted]
     recorder: Recorder
     commands: Commands
+    tokens: AccessTokens
+    card_testing: CardTesting
     announce_callback: Callable[[UUID, str], object]
     waiters: Waiters
 

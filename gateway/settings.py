@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Meta, Struct
 
+from gateway import addresses
+from gateway.addresses import Network
 from providers.contract import Secret
 
 SECRET_BYTES = 32
@@ -48,6 +50,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Put before every topic and consumer group: several installations on one broker.
     kafka_prefix: Annotated[str, Meta(pattern=r"^[\w.-]{0,100}$")] = ""
     simulator_urls: str = ""  # "sandbox=http://127.0.0.1:5101,cpay=…": where the installation's own simulators listen
+    trusted_proxies: str = ""  # CIDRs separated by commas: whose X-Forwarded-For is believed
+    rate_limit_per_key: Annotated[int, Meta(ge=0)] = 100  # requests a second of a key or a person; 0: no limit
+    rate_limit_per_ip: Annotated[int, Meta(ge=0)] = 1000  # and of an address, whatever its credentials; 0: no limit
+    card_declines_most: Annotated[int, Meta(ge=0)] = 100  # of an account in the window; then 429; 0: no limit
+    card_declines_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
     log_file: str | None = None
     metrics_token: Secret | None = None
     accept_queue: Annotated[int, Meta(ge=1)] = 4096  # requests that may wait for the flusher before 503
@@ -58,6 +65,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Base URL of each simulator of this installation, by provider name."""
         pairs = (entry.split("=", 1) for entry in self.simulator_urls.split(",") if "=" in entry)
         return {name.strip(): url.strip() for name, url in pairs}
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of TRUSTED_PROXIES."""
+        return addresses.networks([text for text in self.trusted_proxies.split(",") if text.strip()])
 
     def key(self, purpose: str) -> bytes:
         """A 32-byte key for one purpose, derived from SECRET_KEY (HKDF-SHA256, RFC 5869)."""
@@ -114,6 +126,11 @@ _WHAT_TO_WRITE = {
     "kafka_replication": "write a number of copies, 1 to 7",
     "kafka_prefix": "write letters, digits, dots, dashes and underscores only",
     "simulator_urls": "write name=address pairs separated by commas, such as sandbox=http://127.0.0.1:5101",
+    "trusted_proxies": "write addresses or ranges separated by commas, such as 10.0.0.0/8,192.168.1.7",
+    "rate_limit_per_key": "write a number of requests a second, or 0 for no limit",
+    "rate_limit_per_ip": "write a number of requests a second, or 0 for no limit",
+    "card_declines_most": "write a number of declines, or 0 for no limit",
+    "card_declines_window_s": "write a number of seconds, 1 to 86400",
     "accept_queue": "write a number of requests, at least 1",
     "pace": "write a factor above 0 and at most 10, such as 0.1",
 }
@@ -177,6 +194,10 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS is not valid: {_WHAT_TO_WRITE['kafka_bootstrap_servers']}.")
     if not all(re.fullmatch(r"\s*\w+=https?://\S+|\s*", one) for one in settings.simulator_urls.split(",")):
         raise SettingsError(f"SIMULATOR_URLS is not valid: {_WHAT_TO_WRITE['simulator_urls']}.")
+    try:
+        settings.proxies  # noqa: B018 - only whether it can be read
+    except ValueError:
+        raise SettingsError(f"TRUSTED_PROXIES is not valid: {_WHAT_TO_WRITE['trusted_proxies']}.") from None
     if settings.mypay_env == "production" and (weak := weak_secrets(settings)):
         raise SettingsError(f"{weak[0]} is too short for production: {_WHAT_TO_WRITE[weak[0].lower()]}.")
     return settings

@@ -1,20 +1,25 @@
-"""/v1/api_keys: a merchant's own keys, of the mode of the key that asks."""
+"""/v1/api_keys: a merchant's own keys, of the mode of the key that asks; or as an owner names them."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import Annotated, Final
+from uuid import UUID
 
+import msgspec
 from litestar import Controller, Response, delete, get, post
 from litestar.params import FromPath
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway import ids
 from gateway.http import cursors, scopes
 from gateway.http.cursors import PageQuery
 from gateway.http.handling import Authenticated, after_id, answer, asker, missing, page_by_id, read_id, services_of
 from gateway.http.json_body import read_json
+from gateway.http.principal import Principal
 from gateway.payments.errors import invalid
 from gateway.scopes import Access, Resource
 from gateway.store import api_keys as store
+from gateway.store import merchants
 from gateway.usecases import manage_api_keys
 from gateway.usecases.configure import Configured
 from gateway.usecases.manage_api_keys import Grantor, NewKey
@@ -24,7 +29,10 @@ OVERLAP_S: Final = 24 * 3600
 
 
 class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of POST /v1/api_keys. With `resources` the key is restricted to them; it is of the asking key's mode."""
+    """The body of POST /v1/api_keys. With `resources` the key is restricted to them; it is of the asking key's mode.
+
+    `merchant` and `livemode` are for an owner who has signed in: he has no key that would say them.
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     resources: (
@@ -35,6 +43,20 @@ class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         | None
     ) = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+    ip_ranges: (
+        Annotated[
+            list[str],
+            Meta(
+                min_length=1,
+                max_length=50,
+                description="Addresses and CIDR ranges that the key may be used from.",
+                examples=[["203.0.113.0/24"]],
+            ),
+        ]
+        | None
+    ) = None
+    merchant: str | UnsetType = UNSET
+    livemode: bool | UnsetType = UNSET
 
 
 class RotateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,13 +77,18 @@ class ApiKeyController(Controller):
     path = "/v1/api_keys"
     opt = scopes.opt("api_keys")
 
-    @post()
+    @post(opt=scopes.opt("api_keys", body_names_merchant=True))
     async def create(self, request: Authenticated) -> Response[bytes]:
         """Make a key; the answer alone shows it."""
         body = await read_json(request, CreateApiKey)
         services, wanted = services_of(request), body.value
-        expires_at = _checked(wanted.expires_at, services.clock.now())
-        new = NewKey(name=wanted.name, resources=wanted.resources, expires_at=expires_at)
+        request.scope["user"] = await _for_whom(request, wanted)
+        new = NewKey(
+            name=wanted.name,
+            resources=wanted.resources,
+            expires_at=_checked(wanted.expires_at, services.clock.now()),
+            ip_ranges=None if wanted.ip_ranges is None else _ranges(wanted.ip_ranges),
+        )
         asking = asker(request, body, repeatable=True)
         return _made(await manage_api_keys.create(services, asking, _grantor(request), new))
 
@@ -105,7 +132,45 @@ def _made(done: Configured) -> Response[bytes]:
 
 
 def _grantor(request: Authenticated) -> Grantor:
-    return Grantor(request.user.grants, request.user.expires_at)
+    user = request.user
+    return Grantor(user.grants, user.expires_at, user.networks)
+
+
+async def _for_whom(request: Authenticated, wanted: CreateApiKey) -> Principal:
+    """Whoever asks, with the merchant and mode that the body names. Raises 400 and 404."""
+    user = request.user
+    if user.user_id is None:
+        for name in ("merchant", "livemode"):
+            if getattr(wanted, name) is not UNSET:
+                raise invalid(f"/{name}", "invalid", "A key makes keys of its own merchant and mode: leave this out.")
+        return user
+    merchant_id = user.merchant_id if wanted.merchant is UNSET else await _merchant(request, wanted.merchant)
+    livemode = user.livemode if wanted.livemode is UNSET else wanted.livemode
+    if merchant_id == ids.NIL:
+        raise invalid("/merchant", "required", "Name the merchant whose key it shall be.")
+    if user.merchant_id not in (ids.NIL, merchant_id):
+        raise invalid("/merchant", "invalid", "The header `MyPay-Merchant` names another merchant.")
+    return msgspec.structs.replace(user, merchant_id=merchant_id, livemode=livemode)
+
+
+async def _merchant(request: Authenticated, text: str) -> UUID:
+    wanted = read_id(ids.MERCHANT, text, "merchant")
+    async with services_of(request).reading() as connection:
+        if await merchants.get(connection, wanted) is None:
+            raise missing("merchant")
+    return wanted
+
+
+def _ranges(texts: list[str]) -> list[str]:
+    """The ranges as they are kept. Raises 400."""
+    kept = []
+    for index, text in enumerate(texts):
+        try:
+            kept.append(str(ip_network(text)))
+        except ValueError:
+            detail = "Write an address or a range such as 203.0.113.0/24, with no bits set beyond its length."
+            raise invalid(f"/ip_ranges/{index}", "invalid", detail) from None
+    return kept
 
 
 def _checked(expires_at: datetime | None, now: datetime) -> datetime | None:

@@ -16,9 +16,11 @@ from gateway.store.audit import StoredAudit
 
 
 class AuditEventObject(Struct, kw_only=True):
-    """One change by a key or a person. `actor` is an API key's id, or "operator:…" for the installation's command line.
+    """One change by a key or a person, or a sign-in.
 
-    `ip` is the peer of the connection. `changes` are the new values; of settings only the names.
+    `actor` is the id of an API key or a user, "operator:…" for the installation's command line, or "anonymous" for who
+    has not signed in. `ip` is the client's, as trusted proxies saw it. `changes` are the new values; of settings only
+    the names.
     """
 
     id: str
@@ -44,7 +46,7 @@ class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 
 
 class AuditController(Controller):
-    """The audit trail of the key's merchant, in the key's mode."""
+    """The audit trail of the key's merchant, in the key's mode; for an owner who names none, the installation's."""
 
     path = "/v1/audit_events"
     opt = scopes.opt("audit_events")

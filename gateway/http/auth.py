@@ -1,4 +1,4 @@
-"""Who is asking: API keys, looked up by their digest and remembered for two seconds.
+"""Who is asking: API keys, looked up by their digest and remembered for two seconds; or people (`people.py`).
 
 So a hot key costs one query per two seconds and process, and a revoked one is refused within five. That a key is
 unknown is never remembered: one that was just made works at once, on every process.
@@ -6,18 +6,19 @@ unknown is never remembered: one that was just made works at once, on every proc
 
 import hmac
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
 import structlog
 from litestar.types import ASGIApp, Middleware, Receive, Scope, Send
-from msgspec import Struct
 
-from gateway import ids, keys, scopes
+from gateway import addresses, ids, keys, scopes
 from gateway.http import headers
 from gateway.http.context import current
-from gateway.http.scopes import needed
+from gateway.http.limits import Limits
+from gateway.http.people import People
+from gateway.http.principal import Principal
+from gateway.http.scopes import is_for_people, needed
 from gateway.payments.errors import MyPayError
 from gateway.store.cache import Cache
 from gateway.store.database import CONNECTION_LOST
@@ -26,21 +27,9 @@ from gateway.store.directory import ApiKeyRow
 AGE_S: Final = 2.0
 MOST_STRANGERS: Final = 32  # look-ups at once of keys never seen good: a flood of made-up ones must not fill the pool
 
+_JWT_START: Final = "eyJ"  # `{"` in base64, with which every JWT begins
 
 FindKey: TypeAlias = Callable[[bytes], Awaitable[ApiKeyRow | None]]
-
-
-class Principal(Struct, frozen=True, kw_only=True):
-    """Whom a key stands for. `livemode` comes from here and from nowhere else.
-
-    `grants` are what a restricted key may do ("payments:read"); None: everything.
-    """
-
-    key_id: UUID
-    merchant_id: UUID
-    livemode: bool
-    grants: frozenset[str] | None = None
-    expires_at: datetime | None = None
 
 
 class KeyCache:
@@ -88,6 +77,7 @@ def _principal(row: ApiKeyRow) -> Principal:
         merchant_id=row.merchant_id,
         livemode=row.livemode,
         grants=scopes.granted(None if row.resources is None else scopes.decode(row.resources)),
+        networks=None if row.ip_ranges is None else addresses.networks(row.ip_ranges),
         expires_at=row.expires_at,
     )
 
@@ -97,34 +87,91 @@ def _unknown() -> MyPayError:
 
 
 class Authentication:
-    """ASGI middleware that sets `request.user` to the `Principal`, or answers 401 or 403."""
+    """ASGI middleware that sets `request.user` to the `Principal`, or answers 401, 403 or 429.
 
-    def __init__(self, app: ASGIApp, *, cache: KeyCache) -> None:
+    `limits` and `people` are None where only keys are known, in tests. `used` is told of each key that was good.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        cache: KeyCache,
+        people: People | None = None,
+        limits: Limits | None = None,
+        used: Callable[[UUID], object] | None = None,
+    ) -> None:
         self._app = app
-        self._cache = cache
+        self._cache, self._people, self._limits, self._used = cache, people, limits, used
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request pass, authenticated. Raises `unauthorized`, `forbidden` or `unavailable`."""
-        principal = await self._cache.principal(credential(scope))
+        """Let the request pass, authenticated. Raises `unauthorized`, `forbidden`, `rate_limited` or `unavailable`."""
+        principal = await self._principal(scope)
         scope["user"] = principal
-        if principal.grants is not None and (permission := needed(scope)) not in (None, *principal.grants):
-            raise MyPayError("forbidden", f"The key lacks {permission}.")
-        merchant = current().merchant = ids.show(ids.MERCHANT, principal.merchant_id)
-        structlog.contextvars.bind_contextvars(merchant=merchant)
+        _check(principal, scope)
+        if self._limits is not None:
+            await self._limits.check(principal)
+        if self._used is not None and principal.key_id is not None:
+            self._used(principal.key_id)
+        if principal.key_id is not None or principal.merchant_id != ids.NIL:
+            merchant = current().merchant = ids.show(ids.MERCHANT, principal.merchant_id)
+            structlog.contextvars.bind_contextvars(merchant=merchant)
         await self._app(scope, receive, send)
 
+    async def _principal(self, scope: Scope) -> Principal:
+        """By the one credential there is. Whoever has no good one draws from his address's limit."""
+        try:
+            text = credential(scope)
+            if self._people is not None and text.startswith(_JWT_START):
+                return await self._people.principal(text, scope)
+            return await self._cache.principal(text)
+        except MyPayError as error:
+            if self._limits is not None and error.code == "unauthorized":
+                await self._limits.check_stranger()
+            raise
 
-def authentication(cache: KeyCache) -> Middleware:
-    """The middleware for the routers whose callers need an API key."""
+
+def _check(principal: Principal, scope: Scope) -> None:
+    if principal.networks is not None and not addresses.within(
+        addresses.address(current().ip or ""), principal.networks
+    ):
+        raise MyPayError("forbidden", "The key may not be used from this address.")
+    if principal.user_id is None and is_for_people(scope):
+        raise MyPayError("forbidden", "This is for people who have signed in, not for API keys.")
+    if not principal.may(permission := needed(scope)):
+        lacks = "The key lacks" if principal.user_id is None else "Your role lacks"
+        raise MyPayError("forbidden", f"{lacks} {permission}.")
+
+
+def authentication(
+    cache: KeyCache,
+    people: People | None = None,
+    limits: Limits | None = None,
+    used: Callable[[UUID], object] | None = None,
+) -> Middleware:
+    """The middleware for the routers whose callers need a credential."""
 
     def around(app: ASGIApp) -> ASGIApp:  # Litestar deep-copies middleware, but no function: there must be one cache
-        return Authentication(app, cache=cache)
+        return Authentication(app, cache=cache, people=people, limits=limits, used=used)
+
+    return around
+
+
+def limited_by_address(limits: Limits) -> Middleware:
+    """The middleware for routes without a credential: each request draws from its address's limit."""
+
+    def around(app: ASGIApp) -> ASGIApp:
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            await limits.check_stranger()
+            await app(scope, receive, send)
+
+        return call
 
     return around
 
 
 def credential(scope: Scope) -> str:
-    """The one API key that the request carries. Raises `unauthorized`.
+    """The one credential that the request carries: an API key or an access token. Raises `unauthorized`.
 
     `X-API_Key` is what MyPay's first users send; granian passes names with underscores on, proxies may not.
     """

@@ -1,4 +1,4 @@
-"""The outermost layer: who asks (Request-Id, traceparent), how long it took (Server-Timing), and the access log.
+"""The outermost layer: whose request it is, how long it took (Server-Timing), what is left (RateLimit), the access log.
 
 Plain ASGI around the whole application, so that answers to unknown paths carry the same headers. Each request must run
 in a task of its own (granian's default), or the context variable would be shared.
@@ -6,6 +6,7 @@ in a task of its own (granian's default), or the context variable would be share
 
 import re
 import time
+from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
@@ -15,18 +16,26 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from gateway import ids, timings
+from gateway import addresses, ids, timings
+from gateway.addresses import Network
+from gateway.http import headers
 from gateway.http.access_log import AccessLine, AccessLog
+from gateway.rates import Taken
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Current(Struct, kw_only=True):
-    """What is known about the request that this task serves; `code` and `status` once it is answered."""
+    """What is known about the request that this task serves; `code` and `status` once it is answered.
+
+    `ip` is the client's address as trusted proxies saw it; `rate` what was taken of the caller's limits.
+    """
 
     request_id: str
     traceparent: str | None = None  # W3C Trace Context, as received: passed on, not interpreted
+    ip: str | None = None
+    rate: Taken | None = None
     merchant: str | None = None
     code: str | None = None
     status: int = 0
@@ -41,10 +50,13 @@ def current() -> Current:
 
 
 class RequestContext:
-    """ASGI middleware that gives every request its context, and every answer its headers."""
+    """ASGI middleware that gives every request its context, and every answer its headers.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    `trusted` are the proxies whose `X-Forwarded-For` is believed.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[Network] = ()) -> None:
+        self._app, self._trusted = app, trusted
         self._log = AccessLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +66,7 @@ class RequestContext:
             return
         started = time.perf_counter()
         request = _identified(scope)
+        request.ip = self._client(scope)
         _CURRENT.set(request)
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
         spent = timings.start()
@@ -63,13 +76,29 @@ class RequestContext:
                 request.status = message["status"]
                 timing = _server_timing(time.perf_counter() - started, spent)
                 identity = (b"request-id", request.request_id.encode())
-                message["headers"] = [*message["headers"], identity, (b"server-timing", timing)]
+                message["headers"] = [*message["headers"], identity, (b"server-timing", timing), *_left(request.rate)]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
             self._log.write(_line(scope, request, time.perf_counter() - started))
+
+    def _client(self, scope: HTTPScope) -> str | None:
+        peer = scope["client"][0] if scope["client"] else None
+        if not self._trusted:
+            return peer
+        return addresses.client(peer, headers.values(scope, b"x-forwarded-for"), self._trusted)
+
+
+def _left(rate: Taken | None) -> list[tuple[bytes, bytes]]:
+    """What the caller has left (draft-ietf-httpapi-ratelimit-headers); nothing where nothing is limited."""
+    if rate is None:
+        return []
+    return [
+        (b"ratelimit", b'"default";r=%d;t=%d' % (rate.left, rate.full_in)),
+        (b"ratelimit-policy", b'"default";q=%d;w=%d' % (rate.bucket.quota, rate.bucket.window_s)),
+    ]
 
 
 def _identified(scope: Scope) -> Current:

@@ -1,10 +1,11 @@
-"""Every controller whose callers need an API key."""
+"""Every controller whose callers need a credential; and that of those who come for one."""
 
 from typing import Final
 
 from litestar import Controller
 
 from gateway.http.accounts import AccountController
+from gateway.http.admin import MerchantController, StatisticsController, UserController
 from gateway.http.api_keys import ApiKeyController
 from gateway.http.audit_events import AuditController
 from gateway.http.callback_log import CallbackController
@@ -13,6 +14,7 @@ from gateway.http.payments import PaymentController
 from gateway.http.payouts import PayoutController
 from gateway.http.providers import ProviderController
 from gateway.http.refunds import RefundController
+from gateway.http.sign_in import OwnMerchantController, SignInController
 
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     PaymentController,
@@ -24,4 +26,9 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     ApiKeyController,
     CallbackController,
     AuditController,
+    OwnMerchantController,
+    MerchantController,
+    UserController,
+    StatisticsController,
 )
+OPEN_CONTROLLERS: Final[tuple[type[Controller], ...]] = (SignInController,)

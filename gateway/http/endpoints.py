@@ -1,4 +1,4 @@
-"""The operations for merchants: one row for each, from which the OpenAPI document and the reference page are made.
+"""The operations: one row for each, from which the OpenAPI document and the reference page are made.
 
 The rows exist because handlers read bodies strictly from bytes, which no framework can describe; a test compares them
 with the routes that there are.
@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from gateway.catalogue import ProviderObject
 from gateway.http.accounts import AccountQuery, CreateAccount, UpdateAccount
+from gateway.http.admin import CreateMerchant, CreateUser, MerchantQuery, StatisticsQuery, UpdateUser, UserQuery
 from gateway.http.api_keys import ApiKeyQuery, CreateApiKey, RotateApiKey
 from gateway.http.audit_events import AuditEventObject, AuditQuery
 from gateway.http.callback_log import CallbackQuery
@@ -19,6 +20,7 @@ from gateway.http.payouts import PayoutQuery
 from gateway.http.providers import CatalogueQuery
 from gateway.http.refunds import RefundQuery
 from gateway.http.scopes import of_route
+from gateway.http.sign_in import OwnMerchantQuery, Refresh, SignedOut, SignIn, SignOut, TokensObject
 from gateway.payments.errors import Code
 from gateway.payments.requests import (
     CapturePayment,
@@ -37,18 +39,22 @@ from gateway.payments.views import (
     PayoutWithOperation,
     RefundObject,
 )
-from gateway.scopes import Resource
+from gateway.scopes import InstallationResource, Resource
 from gateway.usecases.manage_accounts import AccountObject
 from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
+from gateway.usecases.manage_merchants import MerchantObject, NewMerchantObject
+from gateway.usecases.manage_users import NewUserObject, UserObject
 from gateway.usecases.replay_callback import CallbackObject
+from gateway.usecases.statistics import StatisticsObject
 from gateway.usecases.timeline import TimelineEntry
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One operation. With a `query` it answers pages of `returns`.
+    """One operation. With a `query` it answers pages of `returns`, unless `is_one`.
 
     `keyed`: needs an Idempotency-Key, and takes `Prefer: wait`. `repeatable`: takes an Idempotency-Key. `resource` is
-    what a restricted key must be allowed to read or write; None: every key may.
+    what a restricted key must be allowed to read or write; None: every key may. `caller`: who may call it, a merchant's
+    key or a person on behalf of a merchant, only a person, or anybody.
     """
 
     method: Literal["get", "post", "put", "patch", "delete"]
@@ -62,7 +68,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     keyed: bool = False
     repeatable: bool = False
     problems: tuple[Code, ...] = ()
-    resource: Resource | UnsetType | None = UNSET
+    resource: Resource | InstallationResource | UnsetType | None = UNSET
+    caller: Literal["merchant", "person", "anybody"] = "merchant"
+    is_one: bool = False
 
     @property
     def permission(self) -> str | None:
@@ -73,7 +81,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     @property
     def is_list(self) -> bool:
         """Whether the answer is a page."""
-        return self.query is not None
+        return self.query is not None and not self.is_one
 
 
 ENDPOINTS: Final = (
@@ -361,5 +369,134 @@ ENDPOINTS: Final = (
         query=AuditQuery,
         returns=AuditEventObject,
         problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/auth/token",
+        id="signIn",
+        summary="Sign in: a password for an access token and a refresh token",
+        body=SignIn,
+        returns=TokensObject,
+        problems=("rate_limited",),
+        resource=None,
+        caller="anybody",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/auth/refresh",
+        id="refreshTokens",
+        summary="Get newer tokens; a refresh token works once, and using it again ends the session",
+        body=Refresh,
+        returns=TokensObject,
+        resource=None,
+        caller="anybody",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/auth/logout",
+        id="signOut",
+        summary="Sign out, by the access token or by the refresh token",
+        body=SignOut,
+        returns=SignedOut,
+        resource=None,
+        caller="anybody",
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/auth/merchants",
+        id="listOwnMerchants",
+        summary="List the merchants that a person may act on, newest first",
+        query=OwnMerchantQuery,
+        returns=MerchantObject,
+        problems=("invalid_cursor",),
+        resource=None,
+        caller="person",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/admin/merchants",
+        id="createMerchant",
+        summary="Make a merchant and its first test key, which is shown this once",
+        body=CreateMerchant,
+        returns=NewMerchantObject,
+        status=201,
+        repeatable=True,
+        problems=("secret_already_shown",),
+        resource="merchants",
+        caller="person",
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/admin/merchants",
+        id="listMerchants",
+        summary="List merchants, newest first",
+        query=MerchantQuery,
+        returns=MerchantObject,
+        problems=("invalid_cursor",),
+        resource="merchants",
+        caller="person",
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/admin/merchants/{merchant_id}",
+        id="getMerchant",
+        summary="Read a merchant",
+        returns=MerchantObject,
+        resource="merchants",
+        caller="person",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/admin/users",
+        id="createUser",
+        summary="Make a person who may sign in",
+        body=CreateUser,
+        returns=NewUserObject,
+        status=201,
+        repeatable=True,
+        problems=("secret_already_shown",),
+        resource="users",
+        caller="person",
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/admin/users",
+        id="listUsers",
+        summary="List people, newest first",
+        query=UserQuery,
+        returns=UserObject,
+        problems=("invalid_cursor",),
+        resource="users",
+        caller="person",
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/admin/users/{user_id}",
+        id="getUser",
+        summary="Read a person",
+        returns=UserObject,
+        resource="users",
+        caller="person",
+    ),
+    Endpoint(
+        method="patch",
+        path="/v1/admin/users/{user_id}",
+        id="updateUser",
+        summary="Change a person's role or password, or whether he may sign in; his sessions end",
+        body=UpdateUser,
+        returns=UserObject,
+        resource="users",
+        caller="person",
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/admin/statistics",
+        id="getStatistics",
+        summary="Count payments by status, provider and currency, and what waits for somebody",
+        query=StatisticsQuery,
+        returns=StatisticsObject,
+        resource="statistics",
+        caller="person",
+        is_one=True,
     ),
 )

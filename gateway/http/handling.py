@@ -9,11 +9,11 @@ from litestar.datastructures import State
 
 from gateway import ids
 from gateway.http import cursors
-from gateway.http.auth import Principal
 from gateway.http.context import current
 from gateway.http.cursors import AfterId, PageQuery
 from gateway.http.idempotency import optional_key
 from gateway.http.json_body import Body, fingerprint_of
+from gateway.http.principal import Principal
 from gateway.payments.errors import MyPayError
 from gateway.services import Services
 from gateway.usecases.configure import Asker
@@ -34,17 +34,18 @@ def asker(request: Authenticated, body: Body[Any] | None = None, *, repeatable: 
     return Asker(
         merchant_id=request.user.merchant_id,
         livemode=request.user.livemode,
-        actor=ids.show(ids.API_KEY, request.user.key_id),
-        ip=client_address(request),
+        actor=request.user.actor,
+        ip=current().ip,
         request_id=current().request_id,
         key=key,
         fingerprint=b"" if key is None or body is None else fingerprint_of(request, body),
     )
 
 
-def client_address(request: Authenticated) -> str | None:
-    """The peer of the connection: a proxy's address behind a proxy."""
-    return request.client.host if request.client else None
+def visitor(*, actor: str = "anonymous") -> Asker:
+    """Who asks the installation itself; by default somebody who has not signed in yet."""
+    request = current()
+    return Asker(merchant_id=ids.NIL, livemode=False, actor=actor, ip=request.ip, request_id=request.request_id)
 
 
 def answer(

@@ -17,7 +17,6 @@ from gateway.http.handling import (
     Authenticated,
     after_id,
     answer,
-    client_address,
     missing,
     page_by_id,
     read_id,
@@ -115,10 +114,10 @@ async def resolve(request: Authenticated, object_id: str, kind: Kind) -> Respons
     resolution = Resolution(action=body.value.action, reason=body.value.reason)
     record = AuditRow(
         merchant_id=request.user.merchant_id,
-        actor=ids.show(ids.API_KEY, request.user.key_id),
+        actor=request.user.actor,
         action=f"{kind}.resolve",
         object_id=object_id,
-        ip=client_address(request),
+        ip=current().ip,
         request_id=current().request_id,
         changes={"action": resolution.action, "reason": resolution.reason},
     )

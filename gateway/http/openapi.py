@@ -14,9 +14,33 @@ from gateway.payments.errors import PROBLEMS, Code
 _REF: Final = "#/components/schemas/{name}"
 
 
-_ALWAYS: Final[tuple[Code, ...]] = ("invalid_request", "unauthorized", "forbidden", "internal_error", "unavailable")
+_ALWAYS: Final[tuple[Code, ...]] = (
+    "invalid_request",
+    "unauthorized",
+    "forbidden",
+    "rate_limited",
+    "internal_error",
+    "unavailable",
+)
 _BODY: Final[tuple[Code, ...]] = ("invalid_json", "body_too_large", "unsupported_media_type", "accept_unknown")
 _KEYED: Final[tuple[Code, ...]] = ("idempotency_key_missing", "idempotency_key_in_progress")
+_LIMIT_HEADERS: Final[dict[str, Any]] = {
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it is worth trying again."},
+    "RateLimit": {"schema": {"type": "string"}, "example": '"default";r=0;t=1'},
+    "RateLimit-Policy": {"schema": {"type": "string"}, "example": '"default";q=100;w=1'},
+}
+_PERSONS_HEADERS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "name": "MyPay-Merchant",
+        "description": "With an access token: the merchant that is meant. An API key's own merchant is always meant.",
+        "schema": {"type": "string", "examples": ["mer_01k6x0q4mxe4rb2d5a0m7v9t3c"]},
+    },
+    {
+        "name": "MyPay-Livemode",
+        "description": "With an access token: whether live data is meant. By default test data is.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+)
 _REPEATABLE: Final[tuple[Code, ...]] = ("idempotency_key_invalid", "idempotency_key_reused")
 
 
@@ -36,6 +60,12 @@ def document(public_url: str, version: str) -> bytes:
             "description": "An API key: `sk_test_…`, `sk_live_…`, or a restricted `rk_…`.",
         },
         "apiKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "accessToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "A person's access token, from `POST /v1/auth/token`; its role decides what it may do.",
+        },
     }
     return msgspec.json.encode(
         {
@@ -69,7 +99,8 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.id,
         "summary": endpoint.summary,
-        **({"description": f"A restricted key needs `{endpoint.permission}`."} if endpoint.permission else {}),
+        **_description(endpoint),
+        **_security(endpoint),
         "parameters": [*_path_parameters(endpoint.path), *_query_parameters(endpoint, schemas), *_headers(endpoint)],
         "responses": {str(endpoint.status): _success(endpoint), **_refusals(endpoint)},
     }
@@ -77,6 +108,19 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         schema = schemas[endpoint.body.__name__]
         operation["requestBody"] = {"required": bool(schema["required"]), "content": _content(_ref(endpoint.body))}
     return operation
+
+
+def _description(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.permission is None:
+        return {}
+    who = "A restricted key" if endpoint.caller == "merchant" else "A person"
+    return {"description": f"{who} needs `{endpoint.permission}`."}
+
+
+def _security(endpoint: Endpoint) -> dict[str, Any]:
+    """Only where it is not what the document says for all."""
+    others: dict[str, list[dict[str, Any]]] = {"person": [{"accessToken": []}], "anybody": []}
+    return {} if endpoint.caller == "merchant" else {"security": others[endpoint.caller]}
 
 
 def _ref(model: type) -> dict[str, Any]:
@@ -118,7 +162,11 @@ def _refusals(endpoint: Endpoint) -> dict[str, Any]:
         by_status.setdefault(str(PROBLEMS[code].status), []).append(code)
     content = _content(_ref(Problem), "application/problem+json")
     return {
-        status: {"description": ", ".join(f"`{code}`" for code in by_status[status]), "content": content}
+        status: {
+            "description": ", ".join(f"`{code}`" for code in by_status[status]),
+            "content": content,
+            **({"headers": _LIMIT_HEADERS} if "rate_limited" in by_status[status] else {}),
+        }
         for status in sorted(by_status)
     }
 
@@ -137,6 +185,8 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.:~+/=-]+$"}
     wait = {"type": "string", "examples": ["wait=10"]}
     named: list[dict[str, Any]] = []
+    if endpoint.caller == "merchant" and endpoint.permission is not None:
+        named += [{"in": "header", "required": False, **each} for each in _PERSONS_HEADERS]
     if endpoint.keyed or endpoint.repeatable:
         named.append({"name": "Idempotency-Key", "in": "header", "required": endpoint.keyed, "schema": key})
     if endpoint.keyed:

@@ -91,11 +91,11 @@ PROBLEMS: Final[dict[Code, Kind]] = {
     "unauthorized": Kind(
         401, "Not authenticated",
         "The request carries no credential, or one that is unknown, revoked, expired or malformed.",
-        "Send one API key as `Authorization: Bearer sk_…`."),
+        "Send one API key, or a person's access token, as `Authorization: Bearer …`."),
     "forbidden": Kind(
         403, "Not allowed",
         "The credential is good, and does not permit this.",
-        "Use a key with the scope that this request needs."),
+        "Use a key with the scope that this request needs, from an address it may be used from; or ask an owner."),
     "not_found": Kind(
         404, "Not found",
         "There is no such object for this credential: it does not exist, is not yours, or is of the other mode.",
@@ -162,7 +162,8 @@ PROBLEMS: Final[dict[Code, Kind]] = {
         "Make a new account, and disable this one."),
     "rate_limited": Kind(
         429, "Too many requests",
-        "The credential has used up its rate.",
+        "The credential or the address has used up its rate, an e-mail address was tried too often, or too many cards "
+        "of the account were declined.",
         "Wait for `Retry-After`; spread the requests.", 1),
     "unavailable": Kind(
         503, "Not available",

@@ -1,30 +1,25 @@
-"""Merchants, people, API keys and provider accounts: what operators configure, through advanced-alchemy repositories.
+"""Merchants, API keys and provider accounts: what operators configure, through advanced-alchemy repositories.
 
 Every method is one explicit transaction. The hot path reads the same tables by `gateway.store.directory`.
 """
 
-import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from advanced_alchemy.exceptions import IntegrityError
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from msgspec import Struct
-from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from gateway import ids, keys, passwords
+from gateway import ids, keys
 from gateway.sealing import Sealer
 from gateway.store.credentials import open_settings, seal_settings
-from gateway.store.tables import Account, AccountSettings, ApiKey, Merchant, User
+from gateway.store.tables import Account, AccountSettings, ApiKey, Merchant
 from providers.registry import PROVIDERS
 
-Role: TypeAlias = Literal["owner", "operator", "viewer"]
-
-UNIQUE_VIOLATION: Final = "23505"
 FOREIGN_KEY_VIOLATION: Final = "23503"
 CALLBACK_TOKEN_BYTES: Final = 24  # 192 random bits: a callback address cannot be guessed
 
@@ -37,12 +32,6 @@ class Merchants(SQLAlchemyAsyncRepository[Merchant]):
     """Tenants."""
 
     model_type = Merchant
-
-
-class Users(SQLAlchemyAsyncRepository[User]):
-    """People."""
-
-    model_type = User
 
 
 class ApiKeys(SQLAlchemyAsyncRepository[ApiKey]):
@@ -80,25 +69,6 @@ class Configuration:
         async with self._transaction() as session:
             found = await Merchants(session=session).get_many(name=name, order_by=(Merchant.id, False))
             return next(iter(found), None)
-
-    async def create_user(self, email: str, password: str, role: Role) -> User:
-        """A person who may sign in. Raises `ConfigurationError` when the address is taken, in whatever case."""
-        hashed = await asyncio.to_thread(passwords.hash, password)
-        user = User(id=ids.new(), email=email, password_hash=hashed, role=role)
-        with _explained(UNIQUE_VIOLATION, "There is already a user with this e-mail address."):
-            async with self._transaction() as session:
-                return await Users(session=session).add(user)
-
-    async def find_user(self, email: str) -> User | None:
-        """The person with this e-mail address, in whatever case."""
-        async with self._transaction() as session:
-            return await Users(session=session).get_one_or_none(func.lower(User.email) == email.lower())
-
-    async def set_password(self, user_id: UUID, password: str) -> None:
-        """Replace a person's password. Raises advanced-alchemy's `NotFoundError`."""
-        hashed = await asyncio.to_thread(passwords.hash, password)
-        async with self._transaction() as session:
-            await Users(session=session).update(User(id=user_id, password_hash=hashed))
 
     async def create_api_key(self, merchant_id: UUID, livemode: bool, name: str) -> tuple[ApiKey, str]:
         """A new key and, this once, its text. Raises `ConfigurationError` when there is no such merchant."""

@@ -1,16 +1,22 @@
 """A merchant's API keys of one mode, as he manages them. Authentication reads them by `gateway.store.directory`."""
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
-from gateway.store.database import Connection
+from gateway.clock import Clock
+from gateway.store.database import CONNECTION_LOST, Connection, Pool
+
+TOUCH_EVERY_S: Final = 5.0
 
 
 class StoredKey(Struct, frozen=True, kw_only=True):
-    """A key's row; `resources` is JSON, None for a full key."""
+    """A key's row; `resources` is JSON, None for a full key; `ip_ranges` are CIDRs, None for anywhere."""
 
     id: UUID
     merchant_id: UUID
@@ -23,6 +29,8 @@ class StoredKey(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     revoked_at: datetime | None = None
+    ip_ranges: list[str] | None = None
+    last_used_at: datetime | None = None
 
 
 _COLUMNS: Final = StoredKey.__struct_fields__
@@ -63,3 +71,30 @@ async def update(connection: Connection, key: StoredKey) -> None:
     await connection.execute(
         UPDATE, key.merchant_id, key.livemode, key.id, key.expires_at, key.revoked_at, key.updated_at
     )
+
+
+# Many processes report the same keys: each waits for none, and once a minute is enough.
+TOUCH: Final = """
+update api_keys set last_used_at = $2::timestamptz where id in (
+    select id from api_keys where id = any($1::uuid[])
+       and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')
+     order by id for update skip locked)
+"""
+
+
+async def touch(connection: Connection, key_ids: Sequence[UUID], now: datetime) -> None:
+    """Note that these keys were used."""
+    await connection.execute(TOUCH, key_ids, now)
+
+
+async def keep_last_used(pool: Pool, clock: Clock, used: set[UUID]) -> None:
+    """Write down, again and again, which keys were used; what a dying process knew is lost, and needed by nobody."""
+    while True:
+        await asyncio.sleep(TOUCH_EVERY_S)
+        taken = list(used)
+        used.clear()
+        if not taken:
+            continue
+        with contextlib.suppress(*CONNECTION_LOST):
+            async with pool.acquire() as connection:
+                await touch(connection, taken, clock.now())

@@ -20,7 +20,10 @@ PAGE: Final = f"select {_COLUMNS} from audit_events where merchant_id = $1 and l
 
 
 class AuditRow(Struct, frozen=True, kw_only=True):
-    """`actor` is a public id ("key_…") or "operator:<system user>"; `changes` never holds a secret."""
+    """`actor` is a public id ("key_…", "usr_…"), "operator:<system user>", or "anonymous"; `changes` holds no secret.
+
+    `merchant_id` is nil for what belongs to the installation: sign-ins, people, new merchants.
+    """
 
     merchant_id: UUID
     actor: str

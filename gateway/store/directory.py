@@ -22,6 +22,7 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None
     key_hash: bytes
     resources: bytes | None = None  # JSON; None: everything
+    ip_ranges: list[str] | None = None  # CIDRs; None: from anywhere
     expires_at: datetime | None = None
     expired: bool = False  # by the database's clock
 
@@ -43,7 +44,7 @@ class AccountRow(Struct, frozen=True, kw_only=True):
 
 _ACCOUNT: Final = f"select {', '.join(AccountRow.__struct_fields__)} from accounts"
 _KEY: Final = """
-select id, merchant_id, livemode, revoked_at, key_hash, resources, expires_at,
+select id, merchant_id, livemode, revoked_at, key_hash, resources, ip_ranges, expires_at,
        coalesce(expires_at <= now(), false) as expired
   from api_keys where key_hash = $1
 """

@@ -1,4 +1,4 @@
-"""The configuration tables as advanced-alchemy models. Migrations make the schema; these describe five tables of it.
+"""The configuration tables as advanced-alchemy models. Migrations make the schema; these describe four tables of it.
 
 Ids come from `gateway.ids`, never from a default; times come from the database.
 """
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from advanced_alchemy.base import CommonTableAttributes
 from sqlalchemy import Boolean, DateTime, ForeignKey, Index, Integer, LargeBinary, Text, Uuid, func, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -34,20 +34,7 @@ class Merchant(Table):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class User(Table):
-    """A person, who signs in with a password. `role`: owner, operator or viewer."""
-
-    __tablename__ = "users"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    email: Mapped[str]
-    password_hash: Mapped[str]
-    role: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (Index("users_email", text("lower(email)"), unique=True),)
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class ApiKey(Table):
@@ -66,6 +53,8 @@ class ApiKey(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
+    ip_ranges: Mapped[list[str] | None] = mapped_column(ARRAY(Text()))
+    last_used_at: Mapped[datetime | None]
 
     __table_args__ = (Index("api_keys_merchant", "merchant_id", "livemode", text("id DESC")),)
 

@@ -8,6 +8,8 @@ from uuid import UUID
 import redis.asyncio
 import redis.exceptions
 import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from gateway.settings import Settings
 
@@ -18,13 +20,23 @@ AWAY: Final = (redis.exceptions.RedisError, OSError, TimeoutError)
 log = structlog.get_logger(__name__)
 
 
-def client(settings: Settings) -> "redis.asyncio.Redis | None":
-    """A client with short time-outs, or None where no Redis is configured."""
+def client(settings: Settings, *, patience_s: float | None = None) -> "redis.asyncio.Redis | None":
+    """A client with short time-outs, or None where no Redis is configured.
+
+    With `patience_s` it tries once, and no step of it takes longer.
+    """
     if settings.redis_host is None:
         return None
-    return redis.asyncio.Redis(
-        host=settings.redis_host, port=settings.redis_port, socket_timeout=1.0, socket_connect_timeout=0.5
-    )
+    host, port = settings.redis_host, settings.redis_port
+    if patience_s is not None:
+        return redis.asyncio.Redis(
+            host=host,
+            port=port,
+            socket_timeout=patience_s,
+            socket_connect_timeout=patience_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+    return redis.asyncio.Redis(host=host, port=port, socket_timeout=1.0, socket_connect_timeout=0.5)
 
 
 def channel(process: str) -> str:

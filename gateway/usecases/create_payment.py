@@ -6,6 +6,7 @@ routing, so that an accepted payment never turns into an error.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -27,6 +28,8 @@ from gateway.store.directory import AccountRow
 from providers import references
 from providers.contract import Verb
 from providers.registry import PROVIDERS
+
+CARD: Final = "card"
 
 _route_json = msgspec.json.Encoder().encode
 
@@ -88,7 +91,26 @@ async def _routed(
             route = choose(wanted, accounts)
     except CONNECTION_LOST:
         raise MyPayError("unavailable") from None
-    return _chosen(route, wanted, accounts), route
+    account = _chosen(route, wanted, accounts)
+    return await _refused_cards(services, wanted, account, key, payment_id) or (account, route)
+
+
+async def _refused_cards(
+    services: Services, wanted: Wanted, account: AccountRow, key: str, payment_id: UUID
+) -> Accepted | None:
+    """While an account takes no cards (`card_testing`): raises 429 for a new card payment, finds one made before."""
+    if wanted.method != CARD:
+        return None
+    try:
+        wait_s = await services.card_testing.wait_s(account)
+        if not wait_s:
+            return None
+        existing = await _lookup(services, account.merchant_id, account.livemode, key, payment_id)
+    except CONNECTION_LOST:
+        raise MyPayError("unavailable") from None
+    if existing is None:
+        raise MyPayError("rate_limited", "Too many cards of this account were declined.", retry_after_s=wait_s)
+    return existing
 
 
 async def _lookup(services: Services, merchant_id: UUID, livemode: bool, key: str, payment_id: UUID) -> Accepted | None:

@@ -1,17 +1,20 @@
 """A merchant's API keys: made, rotated, revoked. The text of a key is shown once, by the answer that made it.
 
-Nobody grants what he does not have: a restricted key makes only keys that may do no more than itself, and that do not
-outlive it.
+Nobody grants what he does not have: a key makes only keys that may do no more than itself, from no other addresses, and
+that do not outlive it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from gateway import ids, keys, scopes
+from gateway import addresses, ids, keys, scopes
+from gateway.addresses import Network
 from gateway.payments.errors import MyPayError
 from gateway.payments.views import encode, timestamp
 from gateway.scopes import Resources
@@ -23,7 +26,10 @@ from gateway.usecases.configure import Asker, Change, Configured, configure
 
 
 class ApiKeyObject(Struct, kw_only=True):
-    """An API key as the API shows it. `prefix` are its first characters; `resources` is null for a full key."""
+    """An API key as the API shows it. `prefix` are its first characters; `resources` is null for a full key.
+
+    `ip_ranges` are the addresses that it may be used from; null: any. `last_used_at` is right to the minute.
+    """
 
     id: str
     object: Literal["api_key"] = "api_key"
@@ -31,7 +37,9 @@ class ApiKeyObject(Struct, kw_only=True):
     name: str
     prefix: str
     resources: Resources | None
+    ip_ranges: list[str] | None
     expires_at: str | None
+    last_used_at: str | None
     revoked_at: str | None
     created_at: str
     updated_at: str
@@ -44,28 +52,32 @@ class NewApiKeyObject(ApiKeyObject, kw_only=True):
 
 
 class Grantor(Struct, frozen=True):
-    """What the key that asks may itself do (None: everything), and when it ends."""
+    """What the key that asks may itself do (None: everything), when it ends, and where it works (None: anywhere)."""
 
     grants: frozenset[str] | None
     expires_at: datetime | None
+    networks: tuple[Network, ...] | None = None
 
 
 class NewKey(Struct, frozen=True, kw_only=True):
-    """What is asked for; `resources` is None for a full key."""
+    """What is asked for; `resources` is None for a full key, `ip_ranges` for one that works from anywhere."""
 
     name: str
-    resources: Resources | None
-    expires_at: datetime | None
+    resources: Resources | None = None
+    expires_at: datetime | None = None
+    ip_ranges: list[str] | None = None
 
 
 async def create(services: Services, asker: Asker, grantor: Grantor, new: NewKey) -> Configured:
     """Make a key. Raises 403 when the asking key may not grant this."""
-    _check_grant(grantor, new.resources)
+    new = _narrowed(grantor, new)
+    _check_grant(grantor, new)
 
     async def work(connection: Connection, now: datetime) -> Change:
-        key, text = _made(asker, new, grantor, now)
+        key, text = made(asker.merchant_id, asker.livemode, new, now)
         await store.insert(connection, key)
-        return _change("api_key.create", key, {"name": new.name, "resources": new.resources}, text)
+        changes = {"name": new.name, "resources": new.resources, "ip_ranges": new.ip_ranges}
+        return _change("api_key.create", key, changes, text)
 
     return await configure(services, asker, work)
 
@@ -77,9 +89,9 @@ async def rotate(services: Services, asker: Asker, grantor: Grantor, key_id: UUI
         old = await _lock(connection, asker, key_id)
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
             raise MyPayError("not_found", "The key does not work any more: make a new one.")
-        wanted = NewKey(name=old.name, resources=_resources(old), expires_at=old.expires_at)
-        _check_grant(grantor, wanted.resources)
-        key, text = _made(asker, wanted, grantor, now)
+        same = NewKey(name=old.name, resources=_resources(old), expires_at=old.expires_at, ip_ranges=old.ip_ranges)
+        _check_grant(grantor, same)
+        key, text = made(asker.merchant_id, asker.livemode, _narrowed(grantor, same), now)
         await store.insert(connection, key)
         ends = _earliest(old.expires_at, now + overlap)
         await store.update(connection, msgspec.structs.replace(old, expires_at=ends, updated_at=now))
@@ -113,23 +125,43 @@ def _resources(key: StoredKey) -> Resources | None:
     return None if key.resources is None else scopes.decode(key.resources)
 
 
-def _check_grant(grantor: Grantor, resources: Resources | None) -> None:
-    grants = scopes.granted(resources)
+def _narrowed(grantor: Grantor, new: NewKey) -> NewKey:
+    """What is left open is as narrow as with the key that asks: when it ends, and where it works."""
+    inherited = None if grantor.networks is None else [str(network) for network in grantor.networks]
+    return msgspec.structs.replace(
+        new,
+        expires_at=_earliest(new.expires_at, grantor.expires_at),
+        ip_ranges=inherited if new.ip_ranges is None else new.ip_ranges,
+    )
+
+
+def _check_grant(grantor: Grantor, new: NewKey) -> None:
+    grants = scopes.granted(new.resources)
     if grantor.grants is not None and (grants is None or not grants <= grantor.grants):
         raise MyPayError("forbidden", "A restricted key makes only keys that may do no more than itself.")
+    if grantor.networks is not None and not _inside(new.ip_ranges, grantor.networks):
+        raise MyPayError("forbidden", "A key that works from some addresses makes only keys that work from no others.")
 
 
-def _made(asker: Asker, new: NewKey, grantor: Grantor, now: datetime) -> tuple[StoredKey, str]:
-    text = keys.make(asker.livemode, restricted=new.resources is not None)
+def _inside(ranges: Sequence[str] | None, networks: Sequence[Network]) -> bool:
+    return ranges is not None and all(
+        any(addresses.contains(network, ip_network(each)) for network in networks) for each in ranges
+    )
+
+
+def made(merchant_id: UUID, livemode: bool, new: NewKey, now: datetime) -> tuple[StoredKey, str]:
+    """A new key's row and its text."""
+    text = keys.make(livemode, restricted=new.resources is not None)
     key = StoredKey(
         id=ids.new(at_ms=int(now.timestamp() * 1000)),
-        merchant_id=asker.merchant_id,
-        livemode=asker.livemode,
+        merchant_id=merchant_id,
+        livemode=livemode,
         name=new.name,
         prefix=keys.prefix(text),
         key_hash=keys.digest(text),
         resources=None if new.resources is None else msgspec.json.encode(new.resources),
-        expires_at=_earliest(new.expires_at, grantor.expires_at),
+        ip_ranges=new.ip_ranges,
+        expires_at=new.expires_at,
         created_at=now,
         updated_at=now,
     )
@@ -159,9 +191,15 @@ def shown(key: StoredKey, text: str | None = None) -> bytes:
         "name": key.name,
         "prefix": key.prefix,
         "resources": _resources(key),
-        "expires_at": None if key.expires_at is None else timestamp(key.expires_at),
-        "revoked_at": None if key.revoked_at is None else timestamp(key.revoked_at),
+        "ip_ranges": key.ip_ranges,
+        "expires_at": _timestamp(key.expires_at),
+        "last_used_at": _timestamp(key.last_used_at),
+        "revoked_at": _timestamp(key.revoked_at),
         "created_at": timestamp(key.created_at),
         "updated_at": timestamp(key.updated_at),
     }
     return encode(ApiKeyObject(**members) if text is None else NewApiKeyObject(**members, key=text))
+
+
+def _timestamp(at: datetime | None) -> str | None:
+    return None if at is None else timestamp(at)

@@ -40,7 +40,6 @@ def ends(client: httpx.Client) -> float:
 
 def test_a_key_is_shown_once(mypay: Installation, tenant: Tenant) -> None:
     client, made = make(tenant)
-    assert works(client)
     text = made.pop("key")
     assert keys.is_well_formed(text)
     assert text.startswith("sk_test_")
@@ -57,6 +56,7 @@ def test_a_key_is_shown_once(mypay: Installation, tenant: Tenant) -> None:
     listed = tenant.test.get("/v1/api_keys")
     assert listed.json()["data"][0] == made
     assert text not in listed.text
+    assert works(client)
 
     async def stored(connection: Connection) -> str:
         tables = ("api_keys", "audit_events", "idempotency_keys")
@@ -82,7 +82,8 @@ def test_a_revoked_key_is_refused_within_five_seconds(tenant: Tenant) -> None:
     assert revoked["revoked_at"] is not None
     assert ends(client) < REFUSED_WITHIN_S
     assert code(client.get("/v1/payments"), 401) == "unauthorized"
-    assert tenant.test.delete(f"/v1/api_keys/{made['id']}").json() == revoked
+    again = tenant.test.delete(f"/v1/api_keys/{made['id']}").json()
+    assert {**again, "last_used_at": None} == {**revoked, "last_used_at": None}  # written down when it suits
 
 
 def test_an_expired_key_is_refused(tenant: Tenant) -> None:
@@ -120,7 +121,7 @@ def resource(endpoint: Endpoint) -> str:
 
 
 def test_a_restricted_key_does_what_it_may_and_nothing_else(tenant: Tenant) -> None:
-    guarded = [each for each in ENDPOINTS if each.permission is not None]
+    guarded = [each for each in ENDPOINTS if each.permission is not None and each.caller == "merchant"]
     resources = {resource(each) for each in guarded}
     readers = {name: make(tenant, resources={name: "read"})[0] for name in resources}
     writers = {name: make(tenant, resources={name: "write"})[0] for name in resources}
@@ -167,7 +168,10 @@ def test_nobody_grants_what_he_does_not_have(tenant: Tenant) -> None:
         ({"name": "x", "expires_at": "9999-12-31T23:59:59-23:59"}, "/expires_at"),
         ({"name": "x", "expires_at": "2030-01-01T00:00:00"}, "/expires_at"),
         ({"name": "x", "livemode": True}, "/livemode"),
-        ({"name": "x", "ip_ranges": ["10.0.0.0/8"]}, "/ip_ranges"),
+        ({"name": "x", "merchant": "mer_x"}, "/merchant"),
+        ({"name": "x", "ip_ranges": []}, "/ip_ranges"),
+        ({"name": "x", "ip_ranges": ["10.0.0.0/8", "10.0.0.1/8"]}, "/ip_ranges/1"),
+        ({"name": "x", "ip_ranges": ["localhost"]}, "/ip_ranges/0"),
     ],
 )
 def test_bad_keys(tenant: Tenant, body: dict[str, Any], pointer: str) -> None:

@@ -36,7 +36,7 @@ def test_changes_are_written_down(tenant: Tenant) -> None:
         ("account.create", account, {"provider": "sandbox", "label": "", "priority": 100, "enabled": True}),
         ("account.update", account, {"label": "till", "settings": ["api_key"]}),
         ("account.update", account, {"enabled": False}),
-        ("api_key.create", key, {"name": "k", "resources": {"events": "read"}}),
+        ("api_key.create", key, {"name": "k", "resources": {"events": "read"}, "ip_ranges": None}),
         ("api_key.rotate", rotated, {"replaces": key}),
         ("api_key.revoke", key, {"name": "k"}),
     ]

@@ -27,8 +27,12 @@ ENV_EXAMPLE = Path(__file__).parents[2] / ".env.example"
 # --- API --------------------------------------------------------------------------------------------------------------
 
 API = """
-The operations for merchants. A running installation serves the whole contract, schemas included, as OpenAPI 3.1 at
+The operations. A running installation serves the whole contract, schemas included, as OpenAPI 3.1 at
 `/openapi.json`. How they are used: [accept a payment](../guides/accept-a-payment.md).
+"""
+NEEDS = """
+A full key has every permission of its merchant, a restricted key those it was given, a person those of the role:
+[people and keys](../guides/people-and-keys.md). `merchants`, `users` and `statistics` are for people alone.
 """
 
 
@@ -38,7 +42,11 @@ def api() -> str:
         "API",
         "gateway/http/endpoints.py",
         API,
-        table(["call", "what it does", "answers", "Idempotency-Key", "errors of its own"], map(_operation, ENDPOINTS)),
+        table(
+            ["call", "what it does", "needs", "answers", "Idempotency-Key", "errors of its own"],
+            map(_operation, ENDPOINTS),
+        ),
+        NEEDS,
         "Every call can also be answered with the general [errors](errors.md).",
         "## Filters",
         *map(_filters, filter(_parameters, ENDPOINTS)),
@@ -49,10 +57,17 @@ def _operation(endpoint: Endpoint) -> tuple[str, ...]:
     return (
         code(f"{endpoint.method.upper()} {endpoint.path}"),
         endpoint.summary,
+        _needs(endpoint),
         str(endpoint.status),
         "required" if endpoint.keyed else "honoured" if endpoint.repeatable else "",
         codes(endpoint.problems),
     )
+
+
+def _needs(endpoint: Endpoint) -> str:
+    if endpoint.caller == "anybody":
+        return "nothing"
+    return code(endpoint.permission) or ("a credential" if endpoint.caller == "merchant" else "an access token")
 
 
 def _filters(endpoint: Endpoint) -> str:

@@ -35,6 +35,7 @@ def run(mypay: Installation, directory: Path, scripts: list[str]) -> list[str]:
     """Run the blocks of a page in one shell, as a reader would beside a running `make up`; the output of each."""
     (directory / ".mypay").mkdir()
     demo = {"api_key": mypay.api_key, "accounts": mypay.accounts, "simulators": mypay.simulators}
+    demo |= {"email": mypay.email, "password": mypay.password}
     (directory / ".mypay/demo.json").write_text(json.dumps(demo))
     text = f"\necho; echo '{MARK}'\n".join(["set -eu -o pipefail", *scripts])
     shell = subprocess.run(
@@ -51,7 +52,12 @@ def run(mypay: Installation, directory: Path, scripts: list[str]) -> list[str]:
 
 
 def test_there_is_something_to_run() -> None:
-    assert {str(page) for page in RUNNABLE} == {"README.md", "docs/guides/accept-a-payment.md", "docs/guides/run.md"}
+    assert {str(page) for page in RUNNABLE} == {
+        "README.md",
+        "docs/guides/accept-a-payment.md",
+        "docs/guides/people-and-keys.md",
+        "docs/guides/run.md",
+    }
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=str)

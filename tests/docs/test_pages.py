@@ -5,12 +5,15 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 import pytest
 
 from gateway import cli
 from gateway.crash_points import POINTS
+from gateway.roles import MAY
+from gateway.scopes import Resource
 from tests.docs.generate import DOCS
 from tests.docs.generate import PAGES as GENERATED
 from tests.docs.pages import CHECKOUT, PAGES, agrees, blocks, prose_of, shell_lines, text_of
@@ -124,3 +127,15 @@ def test_comparison_of_output() -> None:
     assert agrees(shown, 'a\n"id": "pay_01m884qq1geqf9931573fwzj6b"')
     assert not agrees(shown, 'a\nb\n"id": "op_01m884qq1geqf9931573fwzj6b"')
     assert not agrees(shown, 'b\n"id": "pay_01m884qq1geqf9931573fwzj6b"')
+
+
+def test_the_table_of_roles_is_that_of_the_code() -> None:
+    text = text_of(Path("docs/guides/people-and-keys.md")).split("## Roles")[1].split("\n## ")[0]
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")
+    ]
+    shown = {row[0]: row[1:] for row in rows if "," not in row[0]}
+    assert shown == {
+        resource: ["write" if may is None else may.get(resource, "") for may in MAY.values()]
+        for resource in get_args(Resource)
+    }

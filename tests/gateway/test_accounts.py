@@ -11,7 +11,7 @@ import pytest
 from advanced_alchemy.exceptions import NotFoundError
 from msgspec import Struct
 
-from gateway import ids, keys, passwords
+from gateway import ids, keys
 from gateway.sealing import SealBroken, Sealer
 from gateway.store import directory, engine
 from gateway.store.accounts import Configuration, ConfigurationError
@@ -53,35 +53,6 @@ def test_a_merchant_is_found_by_name(database_uri: str) -> None:
         found = await configuration.find_merchant("Corner shop")
         assert found is not None
         assert (found.id, found.name) == (made.id, "Corner shop")
-
-    with_configuration(database_uri, test)
-
-
-def test_a_user_signs_in_with_the_password(database_uri: str) -> None:
-    async def test(configuration: Configuration, connection: Connection) -> None:
-        made = await configuration.create_user("Owner@Example.test", "correct horse", "owner")
-        found = await configuration.find_user("owner@example.TEST")
-        assert found is not None
-        assert found.id == made.id
-        assert found.role == "owner"
-        assert passwords.verify(found.password_hash, "correct horse")
-        await configuration.set_password(made.id, "battery staple")
-        changed = await configuration.find_user("owner@example.test")
-        assert changed is not None
-        assert passwords.verify(changed.password_hash, "battery staple")
-        assert (changed.email, changed.role) == ("Owner@Example.test", "owner")
-
-    with_configuration(database_uri, test)
-
-
-def test_an_address_belongs_to_one_user(database_uri: str) -> None:
-    async def test(configuration: Configuration, connection: Connection) -> None:
-        await configuration.create_user("owner@example.test", "x", "owner")
-        with pytest.raises(ConfigurationError, match="already"):
-            await configuration.create_user("OWNER@example.test", "y", "viewer")
-        assert await configuration.find_user("nobody@example.test") is None
-        with pytest.raises(NotFoundError):
-            await configuration.set_password(ids.new(), "x")
 
     with_configuration(database_uri, test)
 

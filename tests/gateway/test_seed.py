@@ -15,8 +15,7 @@ from gateway import ids, keys, passwords, settings
 from gateway.sealing import Sealer
 from gateway.seed import Demo, seed_demo
 from gateway.settings import Settings
-from gateway.store import directory, engine
-from gateway.store.accounts import Configuration
+from gateway.store import directory, users
 from gateway.store.credentials import open_settings
 from providers.cpay.spec import CPayAccount
 from providers.sandbox.spec import SandboxAccount
@@ -131,13 +130,11 @@ def test_a_file_of_another_database_does_not_count(seeded: Settings, tmp_path: P
     assert demo.api_key != foreign.api_key
     assert demo.password != "kept"
 
-    async def sign_in() -> bool:
-        own = engine.create(seeded.database_uri)
-        user = await Configuration(own, Sealer(seeded.key("seal"))).find_user(demo.email)
-        await own.dispose()
+    async def sign_in(connection: Connection) -> bool:
+        user = await users.find(connection, demo.email)
         return user is not None and passwords.verify(user.password_hash, demo.password)
 
-    assert asyncio.run(sign_in())
+    assert on(seeded, sign_in)
 
 
 def test_without_a_simulator_there_is_no_account_at_it(seeded: Settings) -> None:

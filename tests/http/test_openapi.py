@@ -9,11 +9,11 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from gateway.http.controllers import CONTROLLERS
+from gateway.http.controllers import CONTROLLERS, OPEN_CONTROLLERS
 from gateway.http.endpoints import ENDPOINTS
 from gateway.http.openapi import document
 from gateway.http.problems import Problem
-from gateway.http.scopes import of_route
+from gateway.http.scopes import FOR_PEOPLE, of_route
 from tests.http.wire import Wire
 
 
@@ -30,7 +30,7 @@ def nodes(value: Any) -> Iterator[Any]:
 
 
 def test_it_describes_the_routes_of_v1_and_no_others() -> None:
-    routes = Litestar(CONTROLLERS, openapi_config=None).routes
+    routes = Litestar([*CONTROLLERS, *OPEN_CONTROLLERS], openapi_config=None).routes
     served = {(m.lower(), r.path_format) for r in routes for m in r.methods if m != "OPTIONS"}
     assert {(each.method, each.path) for each in ENDPOINTS} == served
 
@@ -38,13 +38,15 @@ def test_it_describes_the_routes_of_v1_and_no_others() -> None:
 def test_restricted_keys_need_what_it_says() -> None:
     handlers = {
         (method.lower(), route.path_format): handler
-        for route in Litestar(CONTROLLERS, openapi_config=None).routes
+        for route in Litestar([*CONTROLLERS, *OPEN_CONTROLLERS], openapi_config=None).routes
         if isinstance(route, HTTPRoute)
         for method, handler in ((m, h) for h in route.route_handlers for m in h.http_methods if m != "OPTIONS")
     }
     for endpoint in ENDPOINTS:
-        resource = handlers[endpoint.method, endpoint.path].opt["resource"]
+        opt = handlers[endpoint.method, endpoint.path].opt
+        resource = opt.get("resource") if endpoint.caller == "anybody" else opt["resource"]
         assert endpoint.permission == of_route(resource, endpoint.method.upper()), endpoint.path
+        assert bool(opt.get(FOR_PEOPLE)) == (endpoint.caller == "person"), endpoint.path
 
 
 def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:
