@@ -116,7 +116,7 @@ class Process:
         waiters = Waiters(pool)
         stack.push_async_callback(waiters.close)
         process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        sealer = Sealer(settings.key("seal"))
+        sealer = Sealer(*settings.keys("seal"))
         for work in (keep_clock(clock, pool), wakeups.listen(settings, process, waiters.hint)):
             task = asyncio.create_task(work)
             stack.callback(task.cancel)

@@ -32,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a process of MyPay is told from outside. Field names in capitals are the variables' names."""
 
     secret_key: Secret
+    secret_key_previous: Secret | None = None  # while SECRET_KEY is being replaced: the other one of the two
     jwt_secret_key: Secret
     database_uri: Secret  # contains the password
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
@@ -62,6 +63,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def key(self, purpose: str) -> bytes:
         """A 32-byte key for one purpose, derived from SECRET_KEY (HKDF-SHA256, RFC 5869)."""
         return _stretch(self.secret_key, purpose)
+
+    def keys(self, purpose: str) -> tuple[bytes, ...]:
+        """The keys of `key` that still count: the current one, then that of SECRET_KEY_PREVIOUS where it is set."""
+        known = [self.secret_key] if self.secret_key_previous is None else [self.secret_key, self.secret_key_previous]
+        return tuple(_stretch(secret, purpose) for secret in known)
 
     @property
     def jwt_key(self) -> bytes:
@@ -101,6 +107,7 @@ def _stretch(secret: str, purpose: str) -> bytes:
 
 _WHAT_TO_WRITE = {
     "secret_key": "write at least 32 random bytes as text, for example the output of `openssl rand -base64 32`",
+    "secret_key_previous": "write the SECRET_KEY that was used before, or leave it out",
     "jwt_secret_key": "write at least 32 random bytes as text, for example the output of `openssl rand -base64 32`",
     "database_uri": "write the database's address, such as postgresql://user:password@localhost:5432/mypay",
     "kafka_bootstrap_servers": "write host:port, several separated by commas",
@@ -177,6 +184,8 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS is not valid: {_WHAT_TO_WRITE['kafka_bootstrap_servers']}.")
     if not all(re.fullmatch(r"\s*\w+=https?://\S+|\s*", one) for one in settings.simulator_urls.split(",")):
         raise SettingsError(f"SIMULATOR_URLS is not valid: {_WHAT_TO_WRITE['simulator_urls']}.")
+    if settings.secret_key_previous == settings.secret_key:
+        raise SettingsError(f"SECRET_KEY_PREVIOUS is SECRET_KEY itself: {_WHAT_TO_WRITE['secret_key_previous']}.")
     if settings.mypay_env == "production" and (weak := weak_secrets(settings)):
         raise SettingsError(f"{weak[0]} is too short for production: {_WHAT_TO_WRITE[weak[0].lower()]}.")
     return settings

@@ -64,7 +64,7 @@ async def _check(settings: Settings) -> None:
     if sample is not None:
         account, sealed = sample
         credentials.open_settings(
-            Sealer(settings.key("seal")),
+            Sealer(*settings.keys("seal")),
             sealed,
             provider=account.provider,
             account_id=account.id,

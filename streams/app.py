@@ -103,7 +103,7 @@ class Worker:
     async def _consume(
         self, stack: AsyncExitStack, pool: Pool, clock: Clock, recorder: Recorder, publisher: Publisher
     ) -> None:
-        settings, sealer = self._settings, Sealer(self._settings.key("seal"))
+        settings, sealer = self._settings, Sealer(*self._settings.keys("seal"))
         vault = Vault(pool, sealer, settings)
         bury = partial(dead_letters.bury, pool, publisher)
         handlers: dict[str, tuple[Callable[[str], str], Callable[[list[Record]], Awaitable[None]]]] = {}

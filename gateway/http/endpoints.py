@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from gateway.catalogue import ProviderObject
 from gateway.http.accounts import AccountQuery, CreateAccount, UpdateAccount
 from gateway.http.api_keys import ApiKeyQuery, CreateApiKey, RotateApiKey
-from gateway.http.audit_events import AuditEventObject, AuditQuery
+from gateway.http.audit_events import AuditQuery, AuditVerification, VerifyQuery
 from gateway.http.callback_log import CallbackQuery
 from gateway.http.events import EventQuery
 from gateway.http.payments import PaymentQuery, TimelineQuery
@@ -38,6 +38,7 @@ from gateway.payments.views import (
     RefundObject,
 )
 from gateway.scopes import Resource
+from gateway.usecases.audit_trail import AuditEventObject
 from gateway.usecases.manage_accounts import AccountObject
 from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
 from gateway.usecases.replay_callback import CallbackObject
@@ -45,7 +46,7 @@ from gateway.usecases.timeline import TimelineEntry
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One operation. With a `query` it answers pages of `returns`.
+    """One operation. With a `query` it answers pages of `returns`, unless it is `single`: then one.
 
     `keyed`: needs an Idempotency-Key, and takes `Prefer: wait`. `repeatable`: takes an Idempotency-Key. `resource` is
     what a restricted key must be allowed to read or write; None: every key may.
@@ -59,6 +60,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     status: int = 200
     body: type[Struct] | None = None
     query: type[Struct] | None = None
+    single: bool = False
     keyed: bool = False
     repeatable: bool = False
     problems: tuple[Code, ...] = ()
@@ -73,7 +75,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     @property
     def is_list(self) -> bool:
         """Whether the answer is a page."""
-        return self.query is not None
+        return self.query is not None and not self.single
 
 
 ENDPOINTS: Final = (
@@ -361,5 +363,14 @@ ENDPOINTS: Final = (
         query=AuditQuery,
         returns=AuditEventObject,
         problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/audit_events/verify",
+        id="verifyAuditEvents",
+        summary="Check that the audit trail was not changed",
+        query=VerifyQuery,
+        returns=AuditVerification,
+        single=True,
     ),
 )
