@@ -13,6 +13,7 @@ from gateway.http.payments import PaymentController
 from gateway.http.payouts import PayoutController
 from gateway.http.providers import ProviderController
 from gateway.http.refunds import RefundController
+from gateway.http.routing import RoutingController
 
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     PaymentController,
@@ -21,6 +22,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     EventController,
     ProviderController,
     AccountController,
+    RoutingController,
     ApiKeyController,
     CallbackController,
     AuditController,

@@ -42,6 +42,7 @@ from gateway.usecases.audit_trail import AuditEventObject
 from gateway.usecases.manage_accounts import AccountObject
 from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
 from gateway.usecases.replay_callback import CallbackObject
+from gateway.usecases.route_payments import PutRouting, RouteObject, RoutingObject
 from gateway.usecases.timeline import TimelineEntry
 
 
@@ -295,6 +296,31 @@ ENDPOINTS: Final = (
         id="disableAccount",
         summary="Disable an account: it takes no new payments",
         returns=AccountObject,
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/routing",
+        id="getRouting",
+        summary="Read which accounts are preferred for which payments",
+        returns=RoutingObject,
+    ),
+    Endpoint(
+        method="put",
+        path="/v1/routing",
+        id="replaceRouting",
+        summary="Replace the routing rules",
+        body=PutRouting,
+        returns=RoutingObject,
+        problems=("version_conflict",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/routing/preview",
+        id="previewRoute",
+        summary="See which account would take a payment, and why no other; nothing is charged",
+        body=CreatePayment,
+        returns=RouteObject,
+        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
     ),
     Endpoint(
         method="post",

@@ -91,11 +91,12 @@ def _shown(entry: _Entry) -> bytes:
 
 def _route(payment: Payment) -> _Entry:
     account = ids.show(ids.ACCOUNT, payment.account_id)
+    route = msgspec.json.decode(payment.route, type=dict[str, Any])
     considered = [
-        {**each, "account": ids.show(ids.ACCOUNT, UUID(each["account"]))}
-        for each in msgspec.json.decode(payment.route, type=dict[str, Any]).get("considered", ())
+        {**each, "account": ids.show(ids.ACCOUNT, UUID(each["account"]))} for each in route.get("considered", ())
     ]
-    evidence = {"account": account, "provider": payment.provider, "considered": considered}
+    applied = route.get("applied")
+    evidence = {"account": account, "provider": payment.provider, "applied": applied, "considered": considered}
     return _Entry(payment.created_at, "route", None, f"{account} at {payment.provider} was chosen", evidence)
 
 
