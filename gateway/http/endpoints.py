@@ -298,6 +298,15 @@ ENDPOINTS: Final = (
         returns=AccountObject,
     ),
     Endpoint(
+        method="post",
+        path="/v1/accounts/{account_id}/check",
+        id="checkAccount",
+        summary="Ask the provider whether an account's credentials work; no money moves",
+        body=Nothing,
+        returns=AccountObject,
+        repeatable=True,
+    ),
+    Endpoint(
         method="get",
         path="/v1/routing",
         id="getRouting",

@@ -7,12 +7,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from gateway import ids
-from gateway.audit_chain import Anchor
+from gateway.audit_chain import Anchor, Chain
 from gateway.store.audit import COLUMNS, StoredAudit
 from gateway.store.database import Connection
 
 _LOCK: Final = 0x6D79_7061_7902  # any constant: one sealer per database at a time
 BATCH: Final = 500
+START: Final = (0, ids.NIL)  # before the first row
 LOCK: Final = "select pg_try_advisory_xact_lock($1)"
 UNSEALED: Final = f"""
 select merchant_id, {COLUMNS} from audit_events where position is null order by created_at, id limit {BATCH}
@@ -27,9 +28,9 @@ LAST_ANCHOR: Final = f"""
 select {_ANCHOR} from audit_anchors where merchant_id = $1 and livemode = $2 order by position desc limit 1
 """
 ANCHOR: Final = f"insert into audit_anchors (merchant_id, livemode, {_ANCHOR}) values ($1, $2, $3, $4, $5, $6)"
-ANCHORS: Final = f"select merchant_id, livemode, {_ANCHOR} from audit_anchors where merchant_id = $1"
+ANCHORS: Final = f"select {_ANCHOR} from audit_anchors where merchant_id = $1 and livemode = $2 order by position"
 RESIGN: Final = """
-update audit_anchors set signature = $4 where merchant_id = $1 and livemode = $2 and position = $3 and signature = $5
+update audit_anchors set signature = $4 where merchant_id = $1 and livemode = $2 and position = $3
 """
 PAGE: Final = f"""
 select {", ".join(f"e.{name.strip()}" for name in COLUMNS.split(","))},
@@ -130,4 +131,18 @@ async def chains(connection: Connection) -> list[tuple[UUID, bool]]:
     return [(row["merchant_id"], row["livemode"]) for row in await connection.fetch(CHAINS)]
 
 
-START: Final = (0, ids.NIL)
+async def sign_again(connection: Connection, chain: Chain) -> int:
+    """Sign under the current key what an earlier one of ours has signed; how many anchors that were.
+
+    What none of our keys has signed is left as it is: a check must find it.
+    """
+    anchors = [Anchor(**row) for row in await connection.fetch(ANCHORS, chain.merchant_id, chain.livemode)]
+    ours = [each for each in anchors if chain.is_signed(each.position, each.hash, each.signature)]
+    signed = [(each, chain.sign(each.position, each.hash)) for each in ours]
+    changed = [
+        (chain.merchant_id, chain.livemode, each.position, signature)
+        for each, signature in signed
+        if signature != each.signature
+    ]
+    await connection.executemany(RESIGN, changed)
+    return len(changed)

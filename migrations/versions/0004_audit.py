@@ -52,6 +52,8 @@ UP: tuple[str, ...] = (
     """,
     "create table exchanges_default partition of exchanges default",
     "create index exchanges_operation on exchanges (operation_id)",
+    # One-time passwords, few at any time: what a new SECRET_KEY must reach.
+    "create index operations_secret_input on operations (id) where secret_input is not null",
     # Whom a dead letter concerns; null: it names no object of a merchant's, and operators alone see it.
     "alter table dead_letters add column merchant_id uuid, add column livemode boolean",
     "create index dead_letters_merchant on dead_letters (merchant_id, livemode, created_at desc, id desc)",
@@ -72,6 +74,7 @@ DOWN: tuple[str, ...] = (
     "drop index payments_reference",
     "drop index dead_letters_merchant",
     "alter table dead_letters drop column livemode, drop column merchant_id",
+    "drop index operations_secret_input",
     "drop table exchanges",
     "alter table accounts drop column last_check",
     "drop table routing_rules",
