@@ -1,4 +1,4 @@
-"""A new SECRET_KEY: both open secrets while one takes the place of the other, and afterwards the old one is not needed."""
+"""A new SECRET_KEY: both open secrets while one takes the place of the other; then the old one is not needed."""
 
 import asyncio
 import os
