@@ -23,10 +23,14 @@ EXCERPT_WINDOW: Final = 8192  # bytes that are looked at: so that a secret at th
 PHONE_LENGTH_MIN: Final = 5  # digits; a shorter one stands everywhere
 NAME_LENGTH: Final = 255  # of a provider's name for an operation
 
-_SENSITIVE: Final = re.compile(r"auth|cookie|key|token|secret|signature|password|credential|otp", re.IGNORECASE)
-# Members of JSON, forms and XML whose names say what they hold; a value that is cut off as well.
-_TELLING: Final = ("auth", "key", "token", "secret", "signature", "passw", "credential", "otp", "pin", "cvv", "cvc")
+# Words in the names of headers and members that say what they hold.
+_TELLING: Final = (
+    *("auth", "cookie", "key", "token", "secret", "signature", "passw", "credential", "otp"),
+    *("pin", "cvv", "cvc"),
+)
 _WORD: Final = "|".join(_TELLING).replace("pin", "pin(?![a-z])")
+_SENSITIVE: Final = re.compile(_WORD, re.IGNORECASE)
+# Members of JSON, forms and XML with such a name; a value that is cut off as well.
 _NAME: Final = rf"[^\"=&\s<>]{{0,60}}?(?:{_WORD})[^\"=&\s<>]{{0,60}}"
 _VALUE: Final = r'(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|[^\s,}\]{\["]+)'
 _NAMED: Final = (

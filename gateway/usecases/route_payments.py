@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway import ids
-from gateway.payments import rules as request_rules
+from gateway.payments import drafts
 from gateway.payments.errors import MyPayError, invalid
 from gateway.payments.requests import AMOUNT_MAX, CountryCode, CreatePayment, CurrencyCode
 from gateway.payments.views import encode, timestamp
@@ -129,8 +129,7 @@ async def replace(services: Services, asker: Asker, wanted: PutRouting) -> Confi
 
 async def preview(services: Services, merchant_id: UUID, livemode: bool, request: CreatePayment) -> bytes:
     """The route that this payment would take now. Raises what accepting it would: 400, 404, 422 `no_route`."""
-    checked = request_rules.check(request, livemode)
-    wanted = request_rules.wanted(request, livemode, checked.country)
+    wanted = drafts.payment(request, livemode).wanted
     accounts = await services.accounts.of(merchant_id, livemode, fresh=True)
     route = choose(wanted, accounts, await services.accounts.rules(merchant_id, livemode, fresh=True))
     return _previewed(chosen(route, wanted, accounts), route)

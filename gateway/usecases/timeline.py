@@ -64,10 +64,10 @@ async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, pa
     operations = await store.operations(connection, payment_id)
     entries, named = [_route(payment)], [each.id for each in operations]
     kept = await exchanges.of_operations(connection, merchant_id, named, MOST_EXCHANGES)
-    verbs, told = {each.id: each.verb for each in operations}, {each.operation_id for each in kept}
+    verbs, kept_of = {each.id: each.verb for each in operations}, {each.operation_id for each in kept}
     entries += [_exchange(verbs[each.operation_id], each) for each in kept]
     for operation in operations:
-        entries += _of_operation(operation, told=operation.id in told)
+        entries += _of_operation(operation, told=operation.id in kept_of)
     entries += map(_callback, await callback_log.of_operations(connection, merchant_id, livemode, named))
     told = [payment_id, *(each.id for each in operations if each.verb is Verb.REFUND)]
     entries += map(_event, await store.events(connection, merchant_id, told))

@@ -59,12 +59,12 @@ UP: tuple[str, ...] = (
     "create index dead_letters_merchant on dead_letters (merchant_id, livemode, created_at desc, id desc)",
     # Lists: what is searched for one by one, and the statuses that are few among many payments.
     """
-    create index payments_reference on payments (merchant_id, livemode, reference, id desc)
+    create index payments_reference on payments (merchant_id, livemode, kind, reference, id desc)
      where reference is not null
     """,
-    "create index payments_phone on payments (merchant_id, livemode, phone, id desc) where phone is not null",
+    "create index payments_phone on payments (merchant_id, livemode, kind, phone, id desc) where phone is not null",
     """
-    create index payments_exceptions on payments (merchant_id, livemode, id desc)
+    create index payments_exceptions on payments (merchant_id, livemode, kind, id desc)
      where status in ('authorized', 'failed', 'canceled', 'expired')
     """,
 )
