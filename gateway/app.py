@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -35,6 +36,7 @@ from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
 from gateway.usecases.record_outcome import Recorder
 from gateway.usecases.waiters import Waiters
+from streams import dead_letters
 from streams.announcements import Announcements
 from streams.publisher import Publisher
 
@@ -132,6 +134,7 @@ class Process:
             recorder=recorder,
             commands=announcements,
             announce_callback=announcements.callback,
+            resend=partial(dead_letters.resend, self.publisher),
             waiters=waiters,
         )
 

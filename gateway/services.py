@@ -1,7 +1,7 @@
 """What a process of the API works with: one value that lives as long as the process, made by `gateway.app`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from gateway.store.accept import Accepted, NewPayment
 from gateway.store.batcher import Batcher
 from gateway.store.cache import Cache
 from gateway.store.database import Connection, Pool
+from gateway.store.dead_letters import DeadLetter
 from gateway.store.directory import AccountRow
 from gateway.store.vault import Vault
 from gateway.usecases.record_outcome import Commands, Recorder
@@ -65,6 +66,7 @@ class Services(Struct, frozen=True, kw_only=True):
     recorder: Recorder
     commands: Commands
     announce_callback: Callable[[UUID, str], object]
+    resend: Callable[[Sequence[DeadLetter]], Awaitable[int]]  # to their topics; how many were acknowledged
     waiters: Waiters
 
     @property

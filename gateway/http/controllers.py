@@ -8,6 +8,7 @@ from gateway.http.accounts import AccountController
 from gateway.http.api_keys import ApiKeyController
 from gateway.http.audit_events import AuditController
 from gateway.http.callback_log import CallbackController
+from gateway.http.dead_letters import DeadLetterController
 from gateway.http.events import EventController
 from gateway.http.payments import PaymentController
 from gateway.http.payouts import PayoutController
@@ -25,5 +26,6 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     RoutingController,
     ApiKeyController,
     CallbackController,
+    DeadLetterController,
     AuditController,
 )

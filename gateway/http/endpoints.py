@@ -13,6 +13,7 @@ from gateway.http.accounts import AccountQuery, CreateAccount, UpdateAccount
 from gateway.http.api_keys import ApiKeyQuery, CreateApiKey, RotateApiKey
 from gateway.http.audit_events import AuditQuery, AuditVerification, VerifyQuery
 from gateway.http.callback_log import CallbackQuery
+from gateway.http.dead_letters import DeadLetterQuery
 from gateway.http.events import EventQuery
 from gateway.http.payments import PaymentQuery, TimelineQuery
 from gateway.http.payouts import PayoutQuery
@@ -42,6 +43,7 @@ from gateway.usecases.audit_trail import AuditEventObject
 from gateway.usecases.manage_accounts import AccountObject
 from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
 from gateway.usecases.replay_callback import CallbackObject
+from gateway.usecases.replay_dead_letter import DeadLetterObject
 from gateway.usecases.route_payments import PutRouting, RouteObject, RoutingObject
 from gateway.usecases.timeline import TimelineEntry
 
@@ -389,6 +391,26 @@ ENDPOINTS: Final = (
         body=Nothing,
         returns=CallbackObject,
         repeatable=True,
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/dead_letters",
+        id="listDeadLetters",
+        summary="List what workers could not handle, newest first",
+        query=DeadLetterQuery,
+        returns=DeadLetterObject,
+        problems=("invalid_cursor",),
+        resource="callbacks",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/dead_letters/{dead_letter_id}/replay",
+        id="replayDeadLetter",
+        summary="Have a dead letter handled again",
+        body=Nothing,
+        returns=DeadLetterObject,
+        repeatable=True,
+        resource="callbacks",
     ),
     Endpoint(
         method="get",

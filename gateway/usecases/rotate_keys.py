@@ -73,5 +73,5 @@ async def _recording(pool: Pool, clock: Clock, actor: str, table: str) -> AsyncI
                 object_id="installation",
                 changes={"table": table, "rows": sum(counted)},
             )
-            await audit.insert(connection, row, clock.now(), livemode=True)
+            await audit.insert(connection, row, clock.now(), livemode=False)
             log.info("keys.rotated", table=table, rows=sum(counted))
