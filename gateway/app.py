@@ -16,7 +16,7 @@ from litestar.types import ASGIApp
 from gateway import crash_points, logs
 from gateway import settings as settings_module
 from gateway.clock import Clock
-from gateway.http import docs_page, openapi
+from gateway.http import docs_page, former_paths, openapi
 from gateway.http.auth import KeyCache, authentication
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
@@ -60,9 +60,17 @@ def create_app(settings: Settings) -> ASGIApp:
     process = Process(settings)
     merchants = Router(path="", route_handlers=CONTROLLERS, middleware=[authentication(KeyCache(process.find_key))])
     documents = [page.route(settings.public_url, version("mypay")) for page in (openapi, docs_page)]
+    former = former_paths.routes(settings.public_url)
     base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
     app = Litestar(
-        route_handlers=[merchants, receive_callback, return_page, *documents, *base],
+        route_handlers=[
+            merchants,
+            receive_callback,
+            return_page,
+            *former,
+            *documents,
+            *base,
+        ],
         lifespan=[process.lifespan],
         openapi_config=None,
         **base_kwargs(settings.public_url),

@@ -11,7 +11,7 @@ UP: tuple[str, ...] = (
     # A sealed row has a place in the chain of its merchant and mode; the sealer gives it after the commit.
     "alter table audit_events add column position bigint, add column prev_hash bytea, add column hash bytea",
     "create index audit_events_unsealed on audit_events (created_at, id) where position is null",
-    "create index audit_events_chain on audit_events (merchant_id, livemode, position) where position is not null",
+    "create index audit_events_chain on audit_events (merchant_id, livemode, position, id) where position is not null",
     """
     create table audit_anchors (
         merchant_id uuid not null,
