@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 from uuid import UUID
@@ -16,7 +17,7 @@ from litestar.types import ASGIApp
 from gateway import crash_points, logs
 from gateway import settings as settings_module
 from gateway.clock import Clock
-from gateway.http import docs_page, openapi
+from gateway.http import docs_page, former_paths, openapi
 from gateway.http.auth import KeyCache, authentication, limited_by_address
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
@@ -43,6 +44,7 @@ from gateway.tokens import AccessTokens, Claims
 from gateway.usecases.card_testing import CardTesting
 from gateway.usecases.record_outcome import Recorder
 from gateway.usecases.waiters import Waiters
+from streams import dead_letters
 from streams.announcements import Announcements
 from streams.publisher import Publisher
 
@@ -69,9 +71,10 @@ def create_app(settings: Settings) -> ASGIApp:
     known = Router(path="", route_handlers=CONTROLLERS, middleware=[authenticated])
     strangers = Router(path="", route_handlers=OPEN_CONTROLLERS, middleware=[limited_by_address(process.limits)])
     documents = [page.route(settings.public_url, version("mypay")) for page in (openapi, docs_page)]
+    former = former_paths.routes(settings.public_url)
     base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
     app = Litestar(
-        route_handlers=[known, strangers, receive_callback, return_page, *documents, *base],
+        route_handlers=[known, strangers, receive_callback, return_page, *former, *documents, *base],
         lifespan=[process.lifespan],
         openapi_config=None,
         **base_kwargs(settings.public_url),
@@ -130,7 +133,7 @@ class Process:
         waiters = Waiters(pool)
         stack.push_async_callback(waiters.close)
         process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        sealer = Sealer(settings.key("seal"))
+        sealer = Sealer(*settings.keys("seal"))
         stack.push_async_callback(self._limiter.close)
         background = (
             keep_clock(clock, pool),
@@ -154,6 +157,7 @@ class Process:
             tokens=AccessTokens(settings.jwt_key, settings.public_url),
             card_testing=CardTesting(pool, clock, settings),
             announce_callback=announcements.callback,
+            resend=partial(dead_letters.resend, self.publisher),
             waiters=waiters,
         )
 

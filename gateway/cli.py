@@ -185,6 +185,18 @@ def _review(options: argparse.Namespace) -> int:
     return _print(desk.resolve_review(settings.load(), _id(options.payment, "pay", "pout"), resolution))
 
 
+def _keys(options: argparse.Namespace) -> int:
+    from gateway import cli_keys, settings
+
+    return _print(cli_keys.rotate(settings.load()))
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from gateway import cli_keys, settings
+
+    return _print(cli_keys.verify_audit(settings.load()))
+
+
 def _print(work: Coroutine[object, object, list[str]]) -> int:
     """Do it, and print the lines."""
     import asyncpg
@@ -226,6 +238,15 @@ def _chosen(what: str, text: str | None, known: tuple[str, ...]) -> tuple[str, .
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:
     """For commands that only read the settings."""
+
+
+def _only(action: str) -> Callable[[argparse.ArgumentParser], None]:
+    """For commands that do one thing."""
+
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("action", choices=[action])
+
+    return arguments
 
 
 def _directory_argument(parser: argparse.ArgumentParser) -> None:
@@ -303,6 +324,8 @@ COMMANDS: Final = {
     "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
     "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),
     "review": Command(help="see and end payments' reviews", arguments=_review_arguments, run=_review),
+    "keys": Command(help="put a new SECRET_KEY in the place of the previous one", arguments=_only("rotate"), run=_keys),
+    "audit": Command(help="check that no audit trail was changed", arguments=_only("verify"), run=_audit),
     "simulator": Command(help="play a provider", arguments=_simulator_arguments, run=_simulator),
     "provider": Command(help="make one, try one, check one", arguments=cli_provider.arguments, run=cli_provider.run),
 }

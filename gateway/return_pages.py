@@ -18,7 +18,7 @@ TAG_BYTES: Final = 16
 
 def token(settings: Settings, payment_id: UUID) -> str:
     """The token of a payment's return page."""
-    return base64.urlsafe_b64encode(payment_id.bytes + _tag(settings, payment_id)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(payment_id.bytes + _tags(settings, payment_id)[0]).rstrip(b"=").decode()
 
 
 def read(settings: Settings, text: str) -> UUID | None:
@@ -30,7 +30,8 @@ def read(settings: Settings, text: str) -> UUID | None:
     if len(raw) != 16 + TAG_BYTES:
         return None
     payment_id = UUID(bytes=raw[:16])
-    return payment_id if hmac.compare_digest(raw[16:], _tag(settings, payment_id)) else None
+    tags = _tags(settings, payment_id)
+    return payment_id if any(hmac.compare_digest(raw[16:], tag) for tag in tags) else None
 
 
 def with_status(return_url: str, payment: str, status: str) -> str:
@@ -40,5 +41,7 @@ def with_status(return_url: str, payment: str, status: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-def _tag(settings: Settings, payment_id: UUID) -> bytes:
-    return hmac.digest(settings.key("return-page"), payment_id.bytes, hashlib.sha256)[:TAG_BYTES]
+def _tags(settings: Settings, payment_id: UUID) -> list[bytes]:
+    """The tag under the current key, then under one that is being replaced."""
+    keys = settings.keys("return-page")
+    return [hmac.digest(key, payment_id.bytes, hashlib.sha256)[:TAG_BYTES] for key in keys]

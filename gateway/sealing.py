@@ -21,7 +21,8 @@ _KEK_ID_BYTES: Final = 8
 _NONCE_BYTES: Final = 12  # random: NIST SP 800-38D allows 2^32 encryptions under one key
 _WRAPPED_BYTES: Final = KEY_BYTES + 16
 _HEADER_BYTES: Final = len(_VERSION) + _KEK_ID_BYTES
-_OVERHEAD_BYTES: Final = _HEADER_BYTES + _NONCE_BYTES + _WRAPPED_BYTES + _NONCE_BYTES + 16
+_CONTENT: Final = _HEADER_BYTES + _NONCE_BYTES + _WRAPPED_BYTES  # where the encrypted secret begins
+_OVERHEAD_BYTES: Final = _CONTENT + _NONCE_BYTES + 16
 
 
 class SealBroken(Exception):
@@ -34,37 +35,62 @@ def place(table: str, column: str, row_id: UUID, version: int, merchant_id: UUID
 
 
 class Sealer:
-    """Seals and opens secrets under one key-encrypting key, `Settings.key("seal")`."""
+    """Seals secrets under one key-encrypting key, and opens what was sealed under it or one of the others."""
 
-    def __init__(self, kek: bytes) -> None:
-        """Take a key of 32 bytes (else ValueError)."""
-        if len(kek) != KEY_BYTES:
-            raise ValueError(f"A key-encrypting key has {KEY_BYTES} bytes, not {len(kek)}.")
-        self._kek = AESGCM(kek)
-        self.kek_id = sha256(kek).digest()[:_KEK_ID_BYTES]
+    def __init__(self, *keks: bytes) -> None:
+        """Take keys of 32 bytes (else ValueError), as `Settings.keys("seal")` gives them: the current one first."""
+        for kek in keks:
+            if len(kek) != KEY_BYTES:
+                raise ValueError(f"A key-encrypting key has {KEY_BYTES} bytes, not {len(kek)}.")
+        self._keks = {sha256(kek).digest()[:_KEK_ID_BYTES]: AESGCM(kek) for kek in keks}
+        self.kek_id = next(iter(self._keks))
+
+    @property
+    def known(self) -> list[bytes]:
+        """The ids of the keys, the current one first."""
+        return list(self._keks)
 
     def seal(self, plaintext: bytes, *, place: str) -> bytes:
         """Encrypt for one place; the same plaintext never gives the same bytes twice."""
         data_key = AESGCM.generate_key(KEY_BYTES * 8)
         bound = _VERSION + place.encode()
-        wrapped = _encrypt(self._kek, data_key, bound)
+        wrapped = _encrypt(self._keks[self.kek_id], data_key, bound)
         return _VERSION + self.kek_id + wrapped + _encrypt(AESGCM(data_key), plaintext, bound)
 
     def open(self, sealed: bytes, *, place: str) -> bytes:
         """Decrypt what was sealed for this place. Raises `SealBroken`."""
+        data_key, bound = self._unwrap(sealed, place)
+        try:
+            return _decrypt(AESGCM(data_key), sealed[_CONTENT:], bound)
+        except InvalidTag:
+            raise _moved(place) from None
+
+    def rewrap(self, sealed: bytes, *, place: str) -> bytes:
+        """The same secret with its data key under the current key; the secret itself is not opened.
+
+        Raises `SealBroken`.
+        """
+        data_key, bound = self._unwrap(sealed, place)
+        return _VERSION + self.kek_id + _encrypt(self._keks[self.kek_id], data_key, bound) + sealed[_CONTENT:]
+
+    def _unwrap(self, sealed: bytes, place: str) -> tuple[bytes, bytes]:
+        """The data key, and what is authenticated with it."""
         if len(sealed) < _OVERHEAD_BYTES or sealed[:1] != _VERSION:
             raise SealBroken(f"What is stored at {place} is not a sealed secret of version {_VERSION[0]}.")
-        if sealed[1:_HEADER_BYTES] != self.kek_id:
+        kek = self._keks.get(sealed[1:_HEADER_BYTES])
+        if kek is None:
             raise SealBroken(
                 f"The secret at {place} was sealed under another SECRET_KEY: start with the one that sealed it."
             )
         bound = _VERSION + place.encode()
-        split = _HEADER_BYTES + _NONCE_BYTES + _WRAPPED_BYTES
         try:
-            data_key = _decrypt(self._kek, sealed[_HEADER_BYTES:split], bound)
-            return _decrypt(AESGCM(data_key), sealed[split:], bound)
+            return _decrypt(kek, sealed[_HEADER_BYTES:_CONTENT], bound), bound
         except InvalidTag:
-            raise SealBroken(f"The secret at {place} was changed, or was moved there from another place.") from None
+            raise _moved(place) from None
+
+
+def _moved(place: str) -> SealBroken:
+    return SealBroken(f"The secret at {place} was changed, or was moved there from another place.")
 
 
 def _encrypt(cipher: AESGCM, plaintext: bytes, bound: bytes) -> bytes:

@@ -63,7 +63,7 @@ def create_merchant(settings: Settings, name: str, *, livemode: bool) -> tuple[s
 
 async def _create_merchant(settings: Settings, name: str, livemode: bool) -> tuple[str, str]:
     own = engine.create(settings.database_uri)
-    configuration = Configuration(own, Sealer(settings.key("seal")))
+    configuration = Configuration(own, Sealer(*settings.keys("seal")))
     try:
         merchant = await configuration.create_merchant(name)
         _, key = await configuration.create_api_key(merchant.id, livemode=livemode, name="first")
@@ -84,7 +84,7 @@ def _read(existing: Path | None) -> _Shown:
 async def _seed(settings: Settings, shown: _Shown) -> Demo:
     own = engine.create(settings.database_uri)
     connection = await connect(settings)
-    configuration = Configuration(own, Sealer(settings.key("seal")))
+    configuration = Configuration(own, Sealer(*settings.keys("seal")))
     try:
         merchant = await configuration.find_merchant(MERCHANT) or await configuration.create_merchant(MERCHANT)
         return Demo(

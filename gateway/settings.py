@@ -34,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a process of MyPay is told from outside. Field names in capitals are the variables' names."""
 
     secret_key: Secret
+    secret_key_previous: Secret | None = None  # while SECRET_KEY is being replaced: the other one of the two
     jwt_secret_key: Secret
     database_uri: Secret  # contains the password
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
@@ -75,6 +76,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """A 32-byte key for one purpose, derived from SECRET_KEY (HKDF-SHA256, RFC 5869)."""
         return _stretch(self.secret_key, purpose)
 
+    def keys(self, purpose: str) -> tuple[bytes, ...]:
+        """The keys of `key` that still count: the current one, then that of SECRET_KEY_PREVIOUS where it is set."""
+        known = [self.secret_key] if self.secret_key_previous is None else [self.secret_key, self.secret_key_previous]
+        return tuple(_stretch(secret, purpose) for secret in known)
+
     @property
     def jwt_key(self) -> bytes:
         """The 32-byte key that signs tokens, derived from JWT_SECRET_KEY: a short secret is stretched."""
@@ -113,6 +119,7 @@ def _stretch(secret: str, purpose: str) -> bytes:
 
 _WHAT_TO_WRITE = {
     "secret_key": "write at least 32 random bytes as text, for example the output of `openssl rand -base64 32`",
+    "secret_key_previous": "write the SECRET_KEY that was used before, or leave it out",
     "jwt_secret_key": "write at least 32 random bytes as text, for example the output of `openssl rand -base64 32`",
     "database_uri": "write the database's address, such as postgresql://user:password@localhost:5432/mypay",
     "kafka_bootstrap_servers": "write host:port, several separated by commas",
@@ -198,6 +205,8 @@ def _checked(settings: Settings) -> Settings:
         settings.proxies  # noqa: B018 - only whether it can be read
     except ValueError:
         raise SettingsError(f"TRUSTED_PROXIES is not valid: {_WHAT_TO_WRITE['trusted_proxies']}.") from None
+    if settings.secret_key_previous == settings.secret_key:
+        raise SettingsError(f"SECRET_KEY_PREVIOUS is SECRET_KEY itself: {_WHAT_TO_WRITE['secret_key_previous']}.")
     if settings.mypay_env == "production" and (weak := weak_secrets(settings)):
         raise SettingsError(f"{weak[0]} is too short for production: {_WHAT_TO_WRITE[weak[0].lower()]}.")
     return settings

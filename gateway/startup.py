@@ -58,13 +58,14 @@ async def _check(settings: Settings) -> None:
     connection = await connect(settings)
     try:
         await check_schema(connection)
-        sample = await directory.some_sealed_settings(connection)
+        sealer = Sealer(*settings.keys("seal"))
+        sample = await directory.some_sealed_settings(connection, sealer.known)
     finally:
         await connection.close()
     if sample is not None:
         account, sealed = sample
         credentials.open_settings(
-            Sealer(settings.key("seal")),
+            sealer,
             sealed,
             provider=account.provider,
             account_id=account.id,

@@ -72,6 +72,15 @@ def _country(parsed: phonenumbers.PhoneNumber) -> str:
     return home
 
 
+@lru_cache(maxsize=CACHE_SIZE)
+def local_part(number: str) -> str:
+    """The digits without the country's, of a number in E.164; all digits of any other, such as a test trigger."""
+    try:
+        return str(phonenumbers.parse(number).national_number)
+    except phonenumbers.NumberParseException:
+        return re.sub(r"\D", "", number)
+
+
 def local8(e164: str) -> str:
     """The eight local digits of a Lesotho number: "+26658123456" is "58123456". `PhoneInvalid` for any other."""
     found = _LESOTHO.fullmatch(e164)

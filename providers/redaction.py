@@ -5,19 +5,39 @@ What a provider says is also made fit to be stored: no U+0000, which no database
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from providers.contract import Notice, Outcome, Secret
+from providers.phones import local_part
 
 MASK: Final = "***"
 WORDS_LENGTH: Final = 500  # of a provider's message, which every event repeats
+EXCERPT_LENGTH: Final = 2048  # characters of a body that are kept
+EXCERPT_WINDOW: Final = 8192  # bytes that are looked at: so that a secret at the excerpt's end is whole
+PHONE_LENGTH_MIN: Final = 5  # digits; a shorter one stands everywhere
 NAME_LENGTH: Final = 255  # of a provider's name for an operation
 
-_SENSITIVE: Final = re.compile(r"auth|cookie|key|token|session|secret|signature|password|credential|otp", re.IGNORECASE)
+# Words in the names of headers and members that say what they hold.
+_TELLING: Final = (
+    *("auth", "cookie", "key", "token", "session", "secret", "signature", "passw", "credential", "otp"),
+    *("pin", "cvv", "cvc"),
+)
+_WORD: Final = "|".join(_TELLING).replace("pin", "pin(?![a-z])")
+_SENSITIVE: Final = re.compile(_WORD, re.IGNORECASE)
+# Members of JSON, forms and XML with such a name; a value that is cut off as well.
+_NAME: Final = rf"[^\"=&\s<>]{{0,60}}?(?:{_WORD})[^\"=&\s<>]{{0,60}}"
+_VALUE: Final = r'(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\]?|[^\s,}\]{\["]+)'
+_NAMED: Final = (
+    (re.compile(rf'("{_NAME}"\s*:\s*){_VALUE}', re.IGNORECASE), rf'\1"{MASK}"'),
+    (re.compile(rf"((?:^|[?&]){_NAME}=)[^&\s]*", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(rf"(<(?!/){_NAME}>)[^<]*", re.IGNORECASE), rf"\1{MASK}"),
+)
 _DIGITS: Final = re.compile(r"(?<!\d)[2-6](?:[ -]?\d){12,18}(?!\d)", re.ASCII)  # PANs begin with 2 to 6: ISO/IEC 7812
 
 
@@ -41,6 +61,41 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # a secret may be part of another
         text = text.replace(secret, MASK)
     return _DIGITS.sub(_mask_card, text)
+
+
+Masks: TypeAlias = Sequence[tuple[str, str]]  # texts, and what stands in their place
+
+
+def masks(secrets: Iterable[str], phone: str | None = None) -> Masks:
+    """What must not be shown of one exchange: secrets, as they are and as JSON and forms write them, and a phone.
+
+    Of the phone the last three digits stay. The longest text comes first: one may be part of another.
+    """
+    plain = [str(secret) for secret in secrets if secret]  # msgspec encodes no `Secret`
+    hidden = {form: MASK for secret in plain for form in (secret, _in_json(secret), quote(secret, safe=""))}
+    if phone is not None and len(number := local_part(phone)) >= PHONE_LENGTH_MIN:
+        hidden[number] = MASK + number[-3:]
+    return sorted(hidden.items(), key=lambda each: len(each[0]), reverse=True)
+
+
+def mask_exchange(content: bytes, hidden: Masks) -> str:
+    """The beginning of a body (or of a path) as text that may be stored and shown.
+
+    Masked are `hidden`, members whose names say that they are secret, and card numbers. `content` may be cut at
+    `EXCERPT_WINDOW`.
+    """
+    text = content[:EXCERPT_WINDOW].decode(errors="replace").replace("\x00", "")
+    lower = text.lower()
+    if any(word in lower for word in _TELLING):
+        for pattern, replacement in _NAMED:
+            text = pattern.sub(replacement, text)
+    for found, replacement in hidden:
+        text = text.replace(found, replacement)
+    return mask_text(text)[:EXCERPT_LENGTH]
+
+
+def _in_json(text: str) -> str:
+    return msgspec.json.encode(text)[1:-1].decode()
 
 
 def presentable(outcome: Outcome, secrets: Iterable[str] = ()) -> Outcome:

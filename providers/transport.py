@@ -76,12 +76,37 @@ async def drive(steps: _Steps[_R], send: Callable[[HttpRequest], Awaitable[HttpR
         steps.close()
 
 
-class _Progress:
-    """How many requests of one call left this machine, and the hooks just before and just after one does."""
+class Exchange(Struct, frozen=True, kw_only=True):
+    """A request of a flow and its response, as they were: nothing is masked. Logins are none.
 
-    def __init__(self, before_send: Callable[[], None] | None, after_send: Callable[[], None] | None) -> None:
+    Without a response, `failure` names what happened (canceled: by the deadline, or from outside). `began` and
+    `seconds` are of the monotonic clock.
+    """
+
+    request: HttpRequest
+    response: HttpResponse | None
+    failure: str | None
+    began: float
+    seconds: float
+
+
+class _Progress:
+    """How many requests of one call left this machine, and the hooks before and after one does and is answered."""
+
+    def __init__(
+        self,
+        before_send: Callable[[], None] | None,
+        after_send: Callable[[], None] | None,
+        exchanged: Callable[[Exchange], None] | None,
+    ) -> None:
         self.sent = 0
-        self._before_send, self._after_send = before_send, after_send
+        self._before_send, self._after_send, self._exchanged = before_send, after_send, exchanged
+
+    def told(self, request: HttpRequest, response: HttpResponse | None, failure: str | None, began: float) -> None:
+        """Tell of an exchange that is over."""
+        if self._exchanged is not None:
+            seconds = time.monotonic() - began
+            self._exchanged(Exchange(request=request, response=response, failure=failure, began=began, seconds=seconds))
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event == _BEGINS:
@@ -116,14 +141,16 @@ class Caller:
         deadline_s: float,
         before_send: Callable[[], None] | None = None,
         after_send: Callable[[], None] | None = None,
+        exchanged: Callable[[Exchange], None] | None = None,
     ) -> Outcome:
         """Perform a flow within `deadline_s` seconds, logins included, and answer its outcome.
 
         `before_send` is called once, after connecting and before the first byte; it may raise `LeaseTooShort`.
-        `after_send` is called whenever a whole request has left. Nothing is raised but cancellation from outside: then
-        the operation must be taken for Unknown.
+        `after_send` is called whenever a whole request has left, and `exchanged` whenever one was answered or failed:
+        it must neither raise nor take long. Nothing is raised but cancellation from outside: then the operation must be
+        taken for Unknown.
         """
-        progress = _Progress(before_send, after_send)
+        progress = _Progress(before_send, after_send, exchanged)
         try:
             async with asyncio.timeout(deadline_s):
                 return await drive(flow, functools.partial(self._send, progress))
@@ -147,10 +174,21 @@ class Caller:
         if not request.authenticated:
             return await self._connections.exchange(request, {}, progress.trace)
         login = await self._logged_in()
-        response = await self._connections.exchange(request, login.headers, progress.trace)
+        response = await self._exchange(progress, request, login.headers)
         settled = time.monotonic() >= self._login_settled
         if self._spec.login_expired(response) and settled and self._login is login:
             self._login = None
+        return response
+
+    async def _exchange(self, progress: _Progress, request: HttpRequest, headers: Mapping[str, str]) -> HttpResponse:
+        began, response, failure = time.monotonic(), None, "canceled"
+        try:
+            response = await self._connections.exchange(request, headers, progress.trace)
+        except Exception as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            progress.told(request, response, None if response else failure, began)
         return response
 
     async def _logged_in(self) -> Credentials:

@@ -28,6 +28,7 @@ from streams import dead_letters, topics
 from streams.announcements import Announcements
 from streams.broker import Record, create_broker, subscribe
 from streams.callbacks import CallbackConsumer
+from streams.exchanges import ExchangeLog
 from streams.executor import Executor
 from streams.lag import Lag
 from streams.publisher import Publisher
@@ -103,13 +104,22 @@ class Worker:
     async def _consume(
         self, stack: AsyncExitStack, pool: Pool, clock: Clock, recorder: Recorder, publisher: Publisher
     ) -> None:
-        settings, sealer = self._settings, Sealer(self._settings.key("seal"))
+        settings, sealer = self._settings, Sealer(*self._settings.keys("seal"))
         vault = Vault(pool, sealer, settings)
         bury = partial(dead_letters.bury, pool, publisher)
         handlers: dict[str, tuple[Callable[[str], str], Callable[[list[Record]], Awaitable[None]]]] = {}
         if "executor" in self._roles:
+            exchanges = ExchangeLog(pool, clock)
+            stack.push_async_callback(exchanges.flush)
+            self._work(stack, "exchanges", exchanges.run())
             executor = Executor(
-                settings=settings, pool=pool, vault=vault, sealer=sealer, recorder=recorder, owner=self._name
+                settings=settings,
+                pool=pool,
+                vault=vault,
+                sealer=sealer,
+                recorder=recorder,
+                owner=self._name,
+                exchanges=exchanges,
             )
             stack.push_async_callback(executor.stop, DRAIN_S)
             self._work(stack, "starved", executor.feed_starved())

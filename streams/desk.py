@@ -3,12 +3,10 @@
 import getpass
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 
 from gateway import ids
 from gateway.clock import Clock
@@ -16,41 +14,20 @@ from gateway.payments import views
 from gateway.payments.facts import Resolution
 from gateway.payments.model import Operation, Payment
 from gateway.settings import Settings
-from gateway.store import payments
+from gateway.store import audit, payments
+from gateway.store import dead_letters as store
 from gateway.store.audit import AuditRow
 from gateway.store.database import Connection, Pool, create_pool, read_clock
+from gateway.store.dead_letters import DeadLetter
 from gateway.usecases import act_on_payment
-from streams import relay
-from streams.publisher import Message, Publisher
+from streams import dead_letters, relay
+from streams.publisher import Publisher
 
-LIST: Final = """
-select id, topic, partition, "offset", consumer_group, error_class, error, created_at, replayed_at, key, value, headers
-  from dead_letters where ($1::text is null or topic = $1) and ($2::uuid[] is null or id = any($2))
- order by created_at desc limit $3
-"""
-REPLAYED: Final = "update dead_letters set replayed_at = now() where id = any($1)"
 REPLAY_LIMIT_S: Final = 30.0
 
 
 class NothingFound(Exception):
     """What was named does not exist; the message is one sentence."""
-
-
-class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A record that no consumer could handle, as it is kept."""
-
-    id: UUID
-    topic: str
-    partition: int
-    offset: int
-    consumer_group: str
-    error_class: str
-    error: str
-    created_at: datetime
-    replayed_at: datetime | None
-    key: bytes | None
-    value: bytes | None
-    headers: bytes
 
 
 class Desk:
@@ -69,29 +46,32 @@ class Desk:
         self, *, topic: str | None = None, only: Sequence[UUID] | None = None, limit: int = 100
     ) -> list[DeadLetter]:
         """Dead letters, newest first."""
-        return [DeadLetter(**row) for row in await self.pool.fetch(LIST, topic, only, limit)]
+        async with self.reading() as connection:
+            return await store.of_all(connection, topic=topic, only=only, limit=limit)
 
     async def replay(self, letters: Sequence[DeadLetter]) -> int:
-        """Send these records to their topics again, bytes and key as they were; how many were acknowledged.
-
-        Every consumer finds in Postgres whether there is anything to do, so a record may be replayed any number of
-        times. Headers that were masked are not sent.
-        """
+        """Send these records to their topics again; how many were acknowledged."""
         publisher = Publisher(self.settings)
         await publisher.start()
         try:
-            messages = [
-                Message(topic=each.topic, lp=each.partition, key=each.key, value=each.value) for each in letters
-            ]
-            sent = await publisher.publish_in_order(messages, limit_s=REPLAY_LIMIT_S)
+            sent = letters[: await dead_letters.resend(publisher, letters, limit_s=REPLAY_LIMIT_S)]
         finally:
             await publisher.stop()
-        await self.pool.execute(REPLAYED, [each.id for each in letters[:sent]])
-        return sent
+        now = self.clock.now()
+        async with self.reading() as connection, connection.transaction():
+            await store.replayed(connection, [each.id for each in sent], now)
+            for each in sent:
+                await audit.insert(connection, _replayed(each), now, livemode=bool(each.livemode))
+        return len(sent)
 
     async def republish_events(self, from_position: int) -> int:
         """Have the leading relay publish the events from this position on again; how many there are."""
-        return await relay.republish(self.pool, from_position)
+        count = await relay.republish(self.pool, from_position)
+        changes = {"from": from_position, "events": count}
+        async with self.reading() as connection:
+            record = _record(None, "events.republish", "installation", changes)
+            await audit.insert(connection, record, self.clock.now(), livemode=False)
+        return count
 
     async def reviews(self) -> list[Payment]:
         """Payments that a person must look at, oldest first."""
@@ -107,18 +87,26 @@ class Desk:
         request = act_on_payment.Request(
             merchant_id=payment.merchant_id, livemode=payment.livemode, payment_id=payment_id, kind=payment.kind
         )
-        record = AuditRow(
-            merchant_id=payment.merchant_id,
-            actor=f"operator:{getpass.getuser()}",
-            action=f"{payment.kind}.resolve",
-            object_id=views.public_id(payment),
-            changes={"action": resolution.action, "reason": resolution.reason},
-        )
+        changes = {"action": resolution.action, "reason": resolution.reason}
+        record = _record(payment.merchant_id, f"{payment.kind}.resolve", views.public_id(payment), changes)
         await act_on_payment.act(self, request, act_on_payment.resolve(resolution), record=record)
         async with self.reading() as connection:
             resolved = await payments.get_any(connection, payment_id)
         assert resolved is not None
         return resolved
+
+
+def _record(merchant_id: UUID | None, action: str, object_id: str, changes: dict[str, Any]) -> AuditRow:
+    """What an operator did; without a merchant, to the installation."""
+    actor = f"operator:{getpass.getuser()}"
+    return AuditRow(
+        merchant_id=merchant_id or ids.NIL, actor=actor, action=action, object_id=object_id, changes=changes
+    )
+
+
+def _replayed(letter: DeadLetter) -> AuditRow:
+    shown = ids.show(ids.DEAD_LETTER, letter.id)
+    return _record(letter.merchant_id, "dead_letter.replay", shown, {"topic": letter.topic})
 
 
 class _NoCommands:

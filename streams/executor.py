@@ -23,17 +23,20 @@ from gateway.payments.model import Operation, Root, State
 from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings
 from gateway.store.database import Pool
+from gateway.store.directory import AccountRow
 from gateway.store.vault import AccountUnknown, Vault
 from gateway.usecases.brief import brief
 from gateway.usecases.record_outcome import Recorder
-from providers.contract import ConfigurationMissing, Declined, Outcome, ProviderSpec
+from providers import contract
+from providers.contract import Card, ConfigurationMissing, Declined, MobileMoney, Outcome, ProviderSpec
 from providers.declines import DeclineCode
 from providers.redaction import presentable, secrets_of
 from providers.registry import PROVIDERS
-from providers.transport import Caller, LeaseTooShort
+from providers.transport import Caller, Exchange, LeaseTooShort
 from streams import topics
 from streams.broker import Poison, Record
 from streams.codec import Command, Malformed, decode
+from streams.exchanges import ExchangeLog, Private
 
 LANE_QUEUE_MAX: Final = 2_000  # commands waiting for a slot of one account; what is over it waits in Postgres
 LEASE_MARGIN_S: Final = 30.0
@@ -93,10 +96,18 @@ class Executor:
     """Claims and performs operations. `handle` takes records of the command topics."""
 
     def __init__(
-        self, *, settings: Settings, pool: Pool, vault: Vault, sealer: Sealer, recorder: Recorder, owner: str
+        self,
+        *,
+        settings: Settings,
+        pool: Pool,
+        vault: Vault,
+        sealer: Sealer,
+        recorder: Recorder,
+        owner: str,
+        exchanges: ExchangeLog | None = None,
     ) -> None:
         self._settings, self._pool, self._vault, self._sealer = settings, pool, vault, sealer
-        self._recorder, self._owner = recorder, owner
+        self._recorder, self._owner, self._exchanges = recorder, owner, exchanges
         self._lanes: dict[UUID, Lane] = {}
         self._callers: dict[tuple[UUID, int], Caller] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -195,8 +206,13 @@ class Executor:
             deadline_s=deadline_s,
             before_send=check_lease,
             after_send=lambda: crash_point("http_after_send"),
+            exchanged=self._noting(operation, _private(order, account, settings)),
         )
         return presentable(outcome, secrets_of(settings))
+
+    def _noting(self, operation: Operation, private: Private) -> Callable[[Exchange], None] | None:
+        log_of_exchanges = self._exchanges
+        return None if log_of_exchanges is None else lambda each: log_of_exchanges.note(operation, each, private)
 
     async def _caller(self, operation: Operation) -> Caller:
         """The HTTP client of this version of the account's settings."""
@@ -233,3 +249,11 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=limit_s)
         for caller in self._callers.values():
             await caller.aclose()
+
+
+def _private(order: contract.Operation, account: AccountRow, settings: Struct) -> Private:
+    """What must not be kept of what is said about this operation."""
+    method = order.method
+    secrets = [*secrets_of(settings), account.callback_token, order.return_url.rpartition("/")[2], order.otp or ""]
+    secrets += [method.token] if isinstance(method, Card) else []
+    return Private(tuple(secrets), method.phone if isinstance(method, MobileMoney) else None)

@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from gateway.store import partitions
 from gateway.store.database import CONNECTION_LOST, Pool
 from gateway.store.roots import read_operation
+from gateway.usecases import audit_trail
 from gateway.usecases.record_outcome import Recorder
 from streams.announcements import Announcements
 
@@ -88,6 +89,7 @@ class Sweeper:
         announcements: Announcements,
         behind: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
+        self._settings = settings
         self._pool, self._clock, self._recorder, self._announcements = pool, clock, recorder, announcements
         self._behind = behind  # the providers whose commands pile up already
         self._round_s = min(ROUND_S, ROUND_S * settings.pace * 2)
@@ -99,6 +101,7 @@ class Sweeper:
             "leases": self._end_leases,
             "queries": self._ask,
             "expiries": self._expire,
+            "audit": self._seal_audit,
             "partitions": self._make_partitions,
         }
 
@@ -156,6 +159,10 @@ class Sweeper:
             if isinstance(result, BaseException):
                 log.error("sweeper.defect", payment=str(fact.payment_id), fact=type(fact).__name__, exc_info=result)
         return sum(not isinstance(result, BaseException) for result in results)
+
+    async def _seal_audit(self) -> int:
+        async with self._pool.acquire() as connection:
+            return await audit_trail.seal(self._settings, connection, self._clock.now())
 
     async def _make_partitions(self) -> int:
         now: datetime = self._clock.now()

@@ -4,6 +4,7 @@ Numbers and words are those of the study of that service. What is tested in dept
 HTTP, against a whole installation.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -143,6 +144,22 @@ def test_5_a_callback_without_a_good_signature_has_no_effect(mypay: Installation
         assert read(mypay, payment)["status"] in ("pending", "processing")
 
 
+def test_6_nothing_about_callbacks_or_dead_letters_is_told_without_a_key(mypay: Installation) -> None:
+    """Nor anything else: every operation of the document that does not say that it is for anybody."""
+    described = httpx.get(f"{mypay.base_url}/openapi.json").json()["paths"]
+    asked = [
+        (method.upper(), re.sub(r"\{\w+\}", "x", path))
+        for path, operations in described.items()
+        for method, operation in operations.items()
+        if operation.get("security") != []
+    ]
+    assert {("GET", "/v1/callbacks"), ("GET", "/v1/dead_letters"), ("POST", "/v1/dead_letters/x/replay")} <= set(asked)
+    with httpx.Client(base_url=mypay.base_url) as client:
+        for headers in ({}, {"Authorization": "Bearer sk_test_nobody"}):
+            statuses = {client.request(method, path, json={}, headers=headers).status_code for method, path in asked}
+            assert statuses == {401}
+
+
 def test_7_repeated_and_late_callbacks_change_nothing(mypay: Installation, database: Database, pay: Pay) -> None:
     done = pay(wait=20).json()
     assert done["status"] == "succeeded"
@@ -240,3 +257,40 @@ def test_13_the_interface_is_described(mypay: Installation) -> None:
     described = httpx.get(f"{mypay.base_url}/openapi.json").json()
     assert described["openapi"].startswith("3.1")
     assert "/v1/payments" in described["paths"]
+
+
+# --- And its paths ----------------------------------------------------------------------------------------------------
+
+
+def test_the_former_paths_say_where_to_go_and_move_nothing(mypay: Installation, database: Database, pay: Pay) -> None:
+    payment = pay().json()
+    written = "select count(*) from payments"
+    before = database.fetch(written)
+    body = {"provider": "sandbox", "amount": 150.00, "currency": "LSL", "customer": {"phone": "+26658123000"}}
+    with httpx.Client(base_url=mypay.base_url, headers={"X-API-Key": mypay.api_key}) as client:
+        refused = client.post("/api/v1/payments/initialize", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (410, "gone")
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "minor units" in refused.json()["detail"]
+        read = client.get(f"/api/v1/payments/{payment['id']}")
+        looked = client.get(f"/api/v1/payments/{payment['id']}/verify")
+        verified = client.post(f"/api/v1/payments/{payment['id']}/verify")
+        for answer, successor in (
+            (refused, "/v1/payments"),
+            (read, f"/v1/payments/{payment['id']}"),
+            (looked, f"/v1/payments/{payment['id']}"),
+            (verified, f"/v1/payments/{payment['id']}/verify"),
+        ):
+            assert re.fullmatch(r"@\d{10}", answer.headers["deprecation"])
+            assert f'<{successor}>; rel="successor-version"' in answer.headers["link"]
+            assert answer is refused or (answer.status_code, answer.headers["location"]) == (308, successor)
+        followed = client.get(f"/api/v1/payments/{payment['id']}", follow_redirects=True)
+        assert (followed.status_code, followed.json()["id"]) == (200, payment["id"])
+        followed = client.post(f"/api/v1/payments/{payment['id']}/verify", follow_redirects=True)
+        assert followed.status_code == 200
+        for unknown in (str(uuid.uuid4()), "%0d%0aX-Evil:%201"):
+            strange = client.get(f"/api/v1/payments/{unknown}")
+            assert (strange.status_code, strange.json()["code"]) == (404, "not_found")
+            assert "deprecation" in strange.headers
+    assert httpx.get(read.url, follow_redirects=True).status_code == 401
+    assert database.fetch(written) == before

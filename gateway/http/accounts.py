@@ -15,10 +15,11 @@ from gateway.http.handling import Authenticated, after_id, answer, asker, missin
 from gateway.http.json_body import read_json
 from gateway.http.violations import refused, violation
 from gateway.payments.errors import FieldError, invalid
+from gateway.payments.requests import Nothing
 from gateway.settings import decode_secret
 from gateway.store import configured_accounts as store
 from gateway.store.configured_accounts import StoredAccount
-from gateway.usecases import manage_accounts
+from gateway.usecases import check_account, manage_accounts
 from gateway.usecases.manage_accounts import NewAccount
 from providers.contract import ProviderSpec
 from providers.registry import PROVIDERS
@@ -113,6 +114,14 @@ class AccountController(Controller):
         wanted_id = read_id(ids.ACCOUNT, account_id, "account")
         done = await manage_accounts.update(services_of(request), asker(request), wanted_id, {"enabled": False}, None)
         return answer(done.body)
+
+    @post("/{account_id:str}/check", status_code=200)
+    async def check(self, request: Authenticated, account_id: FromPath[str]) -> Response[bytes]:
+        """Ask the provider whether the credentials work; no money moves."""
+        wanted_id = read_id(ids.ACCOUNT, account_id, "account")
+        asking = asker(request, await read_json(request, Nothing), repeatable=True)
+        done = await check_account.check(services_of(request), asking, wanted_id)
+        return answer(done.body, replayed=done.replayed)
 
 
 async def _find(request: Authenticated, account_id: UUID) -> StoredAccount:

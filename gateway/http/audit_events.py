@@ -1,40 +1,23 @@
-"""/v1/audit_events: who changed what."""
+"""/v1/audit_events: who changed what, and whether the trail is still what it was."""
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Final, Literal
 
-import msgspec
 from litestar import Controller, Response, get
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway import ids
+from gateway.audit_chain import Reason
 from gateway.http import cursors, scopes
 from gateway.http.cursors import PageQuery
-from gateway.http.handling import Authenticated, after_id, page_by_id, services_of
+from gateway.http.handling import Authenticated, after_id, answer, page_by_id, services_of
+from gateway.payments.errors import invalid
 from gateway.payments.views import encode, timestamp
 from gateway.store import audit as store
-from gateway.store.audit import StoredAudit
+from gateway.usecases import audit_trail
+from gateway.usecases.audit_trail import Verdict
 
-
-class AuditEventObject(Struct, kw_only=True):
-    """One change by a key or a person, or a sign-in.
-
-    `actor` is the id of an API key or a user, "operator:…" for the installation's command line, or "anonymous" for who
-    has not signed in. `ip` is the client's, as trusted proxies saw it. `changes` are the new values; of settings only
-    the names.
-    """
-
-    id: str
-    object: Literal["audit_event"] = "audit_event"
-    livemode: bool
-    actor: str
-    action: str
-    object_id: str
-    ip: str | None
-    request_id: str | None
-    outcome: str
-    changes: dict[str, Any]
-    created_at: str
-    updated_at: str
+_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +26,45 @@ class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     actor: str | None = None
     action: str | None = None
     object_id: str | None = None
+
+
+class VerifyQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was noted earlier, if anything: a position, and the hash that stood there."""
+
+    position: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    hash: str | None = None
+
+
+class FirstBad(Struct, frozen=True):
+    """Where the chain is broken first.
+
+    missing: no row has this place · inserted: two have it · edited: its content does not have its hash · unlinked: it
+    does not follow the row before · anchor_differs: it is not what was signed · unanchored: nothing signed covers it ·
+    not_as_kept: it is not what was noted.
+    """
+
+    position: int
+    audit_event: str | None
+    reason: Reason
+
+
+class AnchoredUntil(Struct, frozen=True):
+    """The newest signed head of the chain: note `position` and `hash`, and no earlier row can be changed unseen."""
+
+    position: int
+    hash: str
+    at: str
+
+
+class AuditVerification(Struct, frozen=True, kw_only=True):
+    """What a check of the trail found; the first `checked` rows hold."""
+
+    object: Literal["audit_verification"] = "audit_verification"
+    livemode: bool
+    valid: bool
+    first_bad: FirstBad | None
+    checked: int
+    anchored_until: AnchoredUntil | None
 
 
 class AuditController(Controller):
@@ -66,24 +88,35 @@ class AuditController(Controller):
                 after=after_id(query),
                 limit=query.limit + 1,
             )
-        return page_by_id([(each.id, shown(each)) for each in found], query.limit)
+        return page_by_id([(each.id, encode(audit_trail.shown(each))) for each in found], query.limit)
+
+    @get("/verify")
+    async def verify(self, request: Authenticated) -> Response[bytes]:
+        """Recompute the whole chain."""
+        query, user, services = cursors.read_query(request.scope, VerifyQuery), request.user, services_of(request)
+        chain = audit_trail.chain_of(services.settings, user.merchant_id, user.livemode)
+        verdict = await audit_trail.verify(services.reading, chain, _kept(query))
+        return answer(encode(_shown(verdict, livemode=user.livemode)))
 
 
-def shown(row: StoredAudit) -> bytes:
-    """The row as JSON."""
-    at = timestamp(row.created_at)
-    return encode(
-        AuditEventObject(
-            id=ids.show(ids.AUDIT_EVENT, row.id),
-            livemode=row.livemode,
-            actor=row.actor,
-            action=row.action,
-            object_id=row.object_id,
-            ip=row.ip,
-            request_id=row.request_id,
-            outcome=row.outcome,
-            changes=msgspec.json.decode(row.changes),
-            created_at=at,
-            updated_at=at,
-        )
+def _kept(query: VerifyQuery) -> tuple[int, bytes] | None:
+    if query.position is None and query.hash is None:
+        return None
+    if query.position is None:
+        raise invalid("/position", "required", "A hash is noted together with its position.")
+    if query.hash is None or _HASH.fullmatch(query.hash) is None:
+        raise invalid("/hash", "invalid", "Write the 64 hexadecimal digits of the position's hash.")
+    return query.position, bytes.fromhex(query.hash)
+
+
+def _shown(verdict: Verdict, *, livemode: bool) -> AuditVerification:
+    bad, anchor = verdict.bad, verdict.anchor
+    row = None if bad is None or bad.id is None else ids.show(ids.AUDIT_EVENT, bad.id)
+    until = None if anchor is None else AnchoredUntil(anchor.position, anchor.hash.hex(), timestamp(anchor.created_at))
+    return AuditVerification(
+        livemode=livemode,
+        valid=bad is None,
+        first_bad=None if bad is None else FirstBad(bad.position, row, bad.reason),
+        checked=verdict.checked,
+        anchored_until=until,
     )

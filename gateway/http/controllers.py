@@ -9,11 +9,13 @@ from gateway.http.admin import MerchantController, StatisticsController, UserCon
 from gateway.http.api_keys import ApiKeyController
 from gateway.http.audit_events import AuditController
 from gateway.http.callback_log import CallbackController
+from gateway.http.dead_letters import DeadLetterController
 from gateway.http.events import EventController
 from gateway.http.payments import PaymentController
 from gateway.http.payouts import PayoutController
 from gateway.http.providers import ProviderController
 from gateway.http.refunds import RefundController
+from gateway.http.routing import RoutingController
 from gateway.http.sign_in import OwnMerchantController, SignInController
 
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
@@ -23,8 +25,10 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     EventController,
     ProviderController,
     AccountController,
+    RoutingController,
     ApiKeyController,
     CallbackController,
+    DeadLetterController,
     AuditController,
     OwnMerchantController,
     MerchantController,

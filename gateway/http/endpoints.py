@@ -12,8 +12,9 @@ from gateway.catalogue import ProviderObject
 from gateway.http.accounts import AccountQuery, CreateAccount, UpdateAccount
 from gateway.http.admin import CreateMerchant, CreateUser, MerchantQuery, StatisticsQuery, UpdateUser, UserQuery
 from gateway.http.api_keys import ApiKeyQuery, CreateApiKey, RotateApiKey
-from gateway.http.audit_events import AuditEventObject, AuditQuery
+from gateway.http.audit_events import AuditQuery, AuditVerification, VerifyQuery
 from gateway.http.callback_log import CallbackQuery
+from gateway.http.dead_letters import DeadLetterQuery
 from gateway.http.events import EventQuery
 from gateway.http.payments import PaymentQuery, TimelineQuery
 from gateway.http.payouts import PayoutQuery
@@ -40,11 +41,14 @@ from gateway.payments.views import (
     RefundObject,
 )
 from gateway.scopes import InstallationResource, Resource
+from gateway.usecases.audit_trail import AuditEventObject
 from gateway.usecases.manage_accounts import AccountObject
 from gateway.usecases.manage_api_keys import ApiKeyObject, NewApiKeyObject
 from gateway.usecases.manage_merchants import MerchantObject, NewMerchantObject
 from gateway.usecases.manage_users import NewUserObject, UserObject
 from gateway.usecases.replay_callback import CallbackObject
+from gateway.usecases.replay_dead_letter import DeadLetterObject
+from gateway.usecases.route_payments import PutRouting, RouteObject, RoutingObject
 from gateway.usecases.statistics import StatisticsObject
 from gateway.usecases.timeline import TimelineEntry
 
@@ -304,6 +308,40 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="post",
+        path="/v1/accounts/{account_id}/check",
+        id="checkAccount",
+        summary="Ask the provider whether an account's credentials work; no money moves",
+        body=Nothing,
+        returns=AccountObject,
+        repeatable=True,
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/routing",
+        id="getRouting",
+        summary="Read which accounts are preferred for which payments",
+        returns=RoutingObject,
+    ),
+    Endpoint(
+        method="put",
+        path="/v1/routing",
+        id="replaceRouting",
+        summary="Replace the routing rules",
+        body=PutRouting,
+        returns=RoutingObject,
+        problems=("version_conflict",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/routing/preview",
+        id="previewRoute",
+        summary="See which account would take a payment, and why no other; nothing is charged",
+        body=CreatePayment,
+        returns=RouteObject,
+        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+    ),
+    Endpoint(
+        method="post",
         path="/v1/api_keys",
         id="createApiKey",
         summary="Make an API key, which is shown this once",
@@ -363,12 +401,41 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="get",
+        path="/v1/dead_letters",
+        id="listDeadLetters",
+        summary="List what workers could not handle, newest first",
+        query=DeadLetterQuery,
+        returns=DeadLetterObject,
+        problems=("invalid_cursor",),
+        resource="callbacks",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/dead_letters/{dead_letter_id}/replay",
+        id="replayDeadLetter",
+        summary="Have a dead letter handled again",
+        body=Nothing,
+        returns=DeadLetterObject,
+        repeatable=True,
+        resource="callbacks",
+    ),
+    Endpoint(
+        method="get",
         path="/v1/audit_events",
         id="listAuditEvents",
         summary="List who changed what, newest first",
         query=AuditQuery,
         returns=AuditEventObject,
         problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/audit_events/verify",
+        id="verifyAuditEvents",
+        summary="Check that the audit trail was not changed",
+        query=VerifyQuery,
+        returns=AuditVerification,
+        is_one=True,
     ),
     Endpoint(
         method="post",

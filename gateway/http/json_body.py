@@ -15,6 +15,7 @@ from litestar import Request
 from litestar.types import Scope
 from msgspec import Struct
 
+from gateway.canonical_json import canonical
 from gateway.http import headers
 from gateway.http.strict_json import parse
 from gateway.http.violations import refused, violation
@@ -55,13 +56,9 @@ def decode(raw: bytes, model: type[T]) -> Body[T]:
 
 
 def fingerprint(method: str, route_template: str, path_params: Mapping[str, object], value: object) -> bytes:
-    """What makes two requests the same: SHA-256 over method, route, parameters, API version and the canonical body.
-
-    Canonical is RFC 8785 for bodies without fractions, but that names are ordered by code point and not by UTF-16
-    unit, which differs only beyond the BMP and only from other people's hashes.
-    """
+    """What makes two requests the same: SHA-256 over method, route, parameters, API version and the canonical body."""
     params = {name: str(param) for name, param in path_params.items()}
-    parts = [method.encode(), route_template.encode(), _canonical(params), API_VERSION.encode(), _canonical(value)]
+    parts = [method.encode(), route_template.encode(), canonical(params), API_VERSION.encode(), canonical(value)]
     return sha256(b"\n".join(parts)).digest()
 
 
@@ -69,10 +66,6 @@ def fingerprint_of(request: Request[Any, Any, Any], body: Body[Any]) -> bytes:
     """The fingerprint of a request and its body; headers, `Prefer` included, have no part in it."""
     scope = request.scope
     return fingerprint(scope["method"], scope["path_template"], scope["path_params"], body.parsed)
-
-
-def _canonical(value: object) -> bytes:
-    return msgspec.json.encode(value, order="sorted")
 
 
 async def read_bytes(request: Request[Any, Any, Any]) -> bytes:

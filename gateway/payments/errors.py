@@ -41,6 +41,8 @@ Code: TypeAlias = Literal[
     "unavailable",
     "accept_unknown",
     "internal_error",
+    "version_conflict",
+    "gone",
 ]
 
 
@@ -177,6 +179,14 @@ PROBLEMS: Final[dict[Code, Kind]] = {
         500, "Internal error",
         "Something failed that should not; it was logged under the request id.",
         "Send the same request with the same Idempotency-Key; report the request id if it happens again."),
+    "version_conflict": Kind(
+        409, "Somebody else has changed it meanwhile",
+        "The version that the request names is not the newest one.",
+        "Read it again, apply your change to what it is now, and send that with its version."),
+    "gone": Kind(
+        410, "This address is of a former version",
+        "The path belongs to the service that this one replaces, and does nothing any more.",
+        "Use the address in the `Link` header; docs/migrating.md says what changes."),
 }
 # fmt: on
 

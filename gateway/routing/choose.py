@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway.routing.rules import NO_RULES, Rules, preferred
 from providers.contract import ProviderSpec, Verb
 from providers.registry import PROVIDERS
 
@@ -60,20 +61,34 @@ class Considered(Struct, frozen=True):
     reason: Reason | None
 
 
+class Applied(Struct, frozen=True):
+    """The rule that put the accounts in order: its number, from 1, in this version of the merchant's rules."""
+
+    version: int
+    rule: int
+
+
 class Route(Struct, frozen=True):
-    """The chosen account, if any, and what became of the others."""
+    """The chosen account, if any, what became of the others, and the rule that ordered them, if one did."""
 
     account: UUID | None
     considered: tuple[Considered, ...]
+    applied: Applied | None = None
 
 
-def choose(wanted: Wanted, accounts: Sequence[Candidate]) -> Route:
-    """Among the accounts (the merchant's, in the order he prefers them) the first that fits."""
-    eligible = [each for each in accounts if _is_meant(wanted, each)]
+def choose(wanted: Wanted, accounts: Sequence[Candidate], rules: Rules = NO_RULES) -> Route:
+    """Among the accounts (the merchant's, by priority) the first that fits, in the order of the first rule that holds.
+
+    A rule only prefers: it makes no account take what it cannot take, and refuses none that can.
+    """
+    applied, names = preferred(rules, wanted)
+    place = {account: index for index, account in enumerate(names)}
+    in_order = sorted(accounts, key=lambda each: place.get(each.id, len(place)))  # stable: the others keep theirs
+    eligible = [each for each in in_order if _is_meant(wanted, each)]
     verdicts = [(each, unfit(wanted, each, PROVIDERS.get(each.provider))) for each in eligible]
     chosen = next((each.id for each, reason in verdicts if reason is None), None)
     others = (Considered(each.id, each.provider, reason) for each, reason in verdicts if each.id != chosen)
-    return Route(chosen, tuple(others))
+    return Route(chosen, tuple(others), None if applied is None else Applied(rules.version, applied))
 
 
 def _is_meant(wanted: Wanted, account: Candidate) -> bool:

@@ -15,8 +15,10 @@ insert into audit_events (id, merchant_id, livemode, actor, action, object_id, i
                           created_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
-_COLUMNS: Final = "id, livemode, actor, action, object_id, ip, request_id, outcome, changes, created_at"
-PAGE: Final = f"select {_COLUMNS} from audit_events where merchant_id = $1 and livemode = $2"
+COLUMNS: Final = (
+    "id, livemode, actor, action, object_id, ip, request_id, outcome, changes, created_at, position, prev_hash, hash"
+)
+PAGE: Final = f"select {COLUMNS} from audit_events where merchant_id = $1 and livemode = $2"
 
 
 class AuditRow(Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ async def insert(connection: Connection, row: AuditRow, now: datetime, *, livemo
 
 
 class StoredAudit(Struct, frozen=True, kw_only=True):
-    """A row as it was kept; `changes` is JSON."""
+    """A row as it was kept; `changes` is JSON. Its place in the chain and the hashes are there once it is sealed."""
 
     id: UUID
     livemode: bool
@@ -66,6 +68,9 @@ class StoredAudit(Struct, frozen=True, kw_only=True):
     outcome: str
     changes: bytes
     created_at: datetime
+    position: int | None
+    prev_hash: bytes | None
+    hash: bytes | None
 
 
 async def page(

@@ -24,11 +24,12 @@ class StoredAccount(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     sealed: bytes
+    last_check: bytes | None = None  # JSON
 
 
-_COLUMNS: Final = StoredAccount.__struct_fields__[:-1]
+_COLUMNS: Final = StoredAccount.__struct_fields__[:-2]
 SELECT: Final = f"""
-select {", ".join(f"a.{name}" for name in _COLUMNS)}, s.sealed
+select {", ".join(f"a.{name}" for name in _COLUMNS)}, a.last_check, s.sealed
   from accounts a join account_settings s on s.account_id = a.id and s.version = a.settings_version
  where a.merchant_id = $1 and a.livemode = $2
 """
@@ -40,8 +41,13 @@ INSERT_SETTINGS: Final = (
     "insert into account_settings (account_id, version, sealed, created_at) values ($1, $2, $3, $4)"
 )
 UPDATE: Final = """
-update accounts set label = $4, enabled = $5, priority = $6, settings_version = $7, updated_at = $8
+update accounts set label = $4, enabled = $5, priority = $6, settings_version = $7, updated_at = $8,
+       last_check = case when settings_version = $7 then last_check end
  where merchant_id = $1 and livemode = $2 and id = $3
+"""
+CHECKED: Final = """
+update accounts set last_check = $5
+ where merchant_id = $1 and livemode = $2 and id = $3 and settings_version = $4
 """
 
 
@@ -75,7 +81,7 @@ async def insert_settings(connection: Connection, account: StoredAccount) -> Non
 
 
 async def update(connection: Connection, account: StoredAccount) -> None:
-    """Write what can change of an account."""
+    """Write what can change of an account; what a check found of other settings is forgotten."""
     await connection.execute(
         UPDATE,
         account.merchant_id,
@@ -87,3 +93,11 @@ async def update(connection: Connection, account: StoredAccount) -> None:
         account.settings_version,
         account.updated_at,
     )
+
+
+async def checked(connection: Connection, account: StoredAccount, last_check: bytes) -> bool:
+    """Keep what a check found; False when the account has other settings by now."""
+    done = await connection.execute(
+        CHECKED, account.merchant_id, account.livemode, account.id, account.settings_version, last_check
+    )
+    return bool(done == "UPDATE 1")

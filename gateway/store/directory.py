@@ -43,6 +43,12 @@ class AccountRow(Struct, frozen=True, kw_only=True):
 
 
 _ACCOUNT: Final = f"select {', '.join(AccountRow.__struct_fields__)} from accounts"
+_SAMPLE: Final = f"""
+select {", ".join(f"a.{name}" for name in AccountRow.__struct_fields__ if name != "settings_version")},
+       s.version as settings_version, s.sealed
+  from account_settings s join accounts a on a.id = s.account_id
+ order by substring(s.sealed from 2 for 8) = any($1::bytea[]), a.created_at, s.version desc limit 1
+"""
 _KEY: Final = """
 select id, merchant_id, livemode, revoked_at, key_hash, resources, ip_ranges, expires_at,
        coalesce(expires_at <= now(), false) as expired
@@ -84,11 +90,14 @@ async def sealed_settings(connection: Connection, account_id: UUID, version: int
     return None if sealed is None else bytes(sealed)
 
 
-async def some_sealed_settings(connection: Connection) -> tuple[AccountRow, bytes] | None:
-    """Any account with its newest credentials: what proves at start that we hold the right key."""
-    row = await connection.fetchrow(f"{_ACCOUNT} order by created_at limit 1")
+async def some_sealed_settings(connection: Connection, known: list[bytes]) -> tuple[AccountRow, bytes] | None:
+    """An account with one version of its credentials: what proves at start that we hold the right keys.
+
+    Where there are credentials under none of the `known` keys (their ids), it is one of those.
+    """
+    row = await connection.fetchrow(_SAMPLE, known)
     if row is None:
         return None
-    account = AccountRow(**row)
-    sealed = await sealed_settings(connection, account.id, account.settings_version)
-    return None if sealed is None else (account, sealed)
+    columns = dict(row)
+    sealed = bytes(columns.pop("sealed"))
+    return AccountRow(**columns), sealed

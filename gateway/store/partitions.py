@@ -10,7 +10,8 @@ from typing import Final
 from gateway import ids
 from gateway.store.database import Connection
 
-DAY_PARTITIONED: Final = ("events", "callbacks", "audit_events")
+DAY_PARTITIONED: Final = ("events", "callbacks", "audit_events", "exchanges")
+WRITTEN_ONCE: Final = ("exchanges",)
 DAYS_AHEAD: Final = 14
 LOCK_TIMEOUT: Final = "5s"  # inserts may queue behind a lock that is waited for
 _LOCK: Final = 0x6D79_7061_7901  # any constant: one `ensure` per database at a time
@@ -52,16 +53,18 @@ async def _make(connection: Connection, table: str, day: datetime, *, in_use: bo
 
     A day in use is being inserted into the default right now: the parent is locked against inserts, or one that had
     chosen the default and waited for it would fail with a check violation. For days to come, inserts go on. The
-    parent is locked before the default, as all DDL does. Pages are half filled: each row is written once more when it
-    is done with (an event gets its position, a callback its result), and beside its first version that costs less WAL.
+    parent is locked before the default, as all DDL does. Pages are half filled where each row is written once more when
+    it is done with (an event gets its position, a callback its result): beside its first version that costs less WAL.
     """
     name = name_of(table, day)
     first, end = ids.day_floor(day), ids.day_floor(day + timedelta(days=1))
+    fill = 100 if table in WRITTEN_ONCE else 50
     await connection.execute(
         f"""
         lock table only {table} in {"access" if in_use else "share update"} exclusive mode;
         lock table {table}_default in access exclusive mode;
-        create table {name} (like {table} including all excluding indexes excluding identity) with (fillfactor = 50);
+        create table {name} (like {table} including all excluding indexes excluding identity)
+            with (fillfactor = {fill});
         with moved as (delete from {table}_default where id >= '{first}' and id < '{end}' returning *)
             insert into {name} select * from moved;
         alter table {table} attach partition {name} for values from ('{first}') to ('{end}');

@@ -1,6 +1,6 @@
 """Reading refunds, always as one merchant in one mode."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -11,13 +11,7 @@ from gateway.store.database import Connection
 from gateway.store.roots import read_refund
 
 GET: Final = "select * from refunds where lp = $1 and id = $2 and merchant_id = $3 and livemode = $4"
-PAGE: Final = """
-select * from refunds
- where merchant_id = $1 and livemode = $2
-   and ($3::uuid is null or id < $3) and ($4::uuid is null or (lp = $5 and payment_id = $4))
-   and ($6::text[] is null or status = any($6))
- order by id desc limit $7
-"""
+PAGE: Final = "select * from refunds where merchant_id = $1 and livemode = $2{conditions} order by id desc limit $3"
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -37,7 +31,16 @@ async def page(
     connection: Connection, merchant_id: UUID, livemode: bool, filters: Filters, after: UUID | None, limit: int
 ) -> list[Refund]:
     """Up to `limit` refunds, newest first, after (older than) the refund `after`."""
-    lp = None if filters.payment is None else ids.lp_of(filters.payment)
-    status = None if filters.status is None else list(filters.status)
-    records = await connection.fetch(PAGE, merchant_id, livemode, after, filters.payment, lp, status, limit)
+    parameters: list[Any] = [merchant_id, livemode, limit]
+    conditions = ""
+    for condition, value in (
+        ("id < ${}", after),
+        ("status = any(${}::text[])", filters.status),
+        ("payment_id = ${}", filters.payment),
+        ("lp = ${}", None if filters.payment is None else ids.lp_of(filters.payment)),
+    ):
+        if value is not None:
+            parameters.append(value)
+            conditions += f" and {condition.format(len(parameters))}"
+    records = await connection.fetch(PAGE.format(conditions=conditions), *parameters)
     return [read_refund(record) for record in records]

@@ -75,6 +75,7 @@ class Account(Table):
     settings_version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_check: Mapped[dict[str, str | None] | None] = mapped_column(JSONB(none_as_null=True))
 
     __table_args__ = (Index("accounts_merchant", "merchant_id", "livemode", "priority", "created_at"),)
 

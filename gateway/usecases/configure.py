@@ -64,9 +64,20 @@ async def configure(services: Services, asker: Asker, work: Work) -> Configured:
             await audit.insert(connection, _record(asker, change), now, livemode=asker.livemode)
         if asker.key is not None:
             body = b"" if change.shows_secret else change.body
-            fingerprint = _fingerprint(services, asker)
+            fingerprint, *_ = _fingerprints(services, asker)
             await idempotency.insert(connection, _scope(asker, asker.key), fingerprint, change.object_id, body, now)
     return Configured(body=change.body, replayed=False, object_id=change.object_id)
+
+
+async def replay(services: Services, asker: Asker) -> Configured | None:
+    """The answer that the asker's key was given before, if it was: for work that talks to others before it records.
+
+    Raises what `configure` raises.
+    """
+    if asker.key is None:
+        return None
+    async with services.reading() as connection, connection.transaction():
+        return await _earlier(services, connection, asker, asker.key)
 
 
 async def _earlier(services: Services, connection: Connection, asker: Asker, key: str) -> Configured | None:
@@ -75,7 +86,7 @@ async def _earlier(services: Services, connection: Connection, asker: Asker, key
     stored = await idempotency.find(connection, scope)
     if stored is None:
         return None
-    if stored.fingerprint != _fingerprint(services, asker):
+    if not any(hmac.compare_digest(stored.fingerprint, each) for each in _fingerprints(services, asker)):
         raise MyPayError("idempotency_key_reused")
     if not stored.response:
         raise MyPayError("secret_already_shown")
@@ -86,9 +97,9 @@ def _scope(asker: Asker, key: str) -> Scope:
     return Scope(merchant_id=asker.merchant_id, livemode=asker.livemode, root_id=asker.merchant_id, key=key)
 
 
-def _fingerprint(services: Services, asker: Asker) -> bytes:
-    """Keyed, since a plain digest of a body would let a weak secret in it be guessed."""
-    return hmac.digest(services.settings.key("fingerprint"), asker.fingerprint, "sha256")
+def _fingerprints(services: Services, asker: Asker) -> list[bytes]:
+    """Keyed, since a plain digest of a body would let a weak secret in it be guessed; under the current key first."""
+    return [hmac.digest(key, asker.fingerprint, "sha256") for key in services.settings.keys("fingerprint")]
 
 
 def _record(asker: Asker, change: Change) -> AuditRow:

@@ -82,16 +82,17 @@ async def _routed(
     livemode = wanted.livemode
     try:
         accounts = await services.accounts.of(merchant_id, livemode)
-        route = choose(wanted, accounts)
+        rules = await services.accounts.rules(merchant_id, livemode)
+        route = choose(wanted, accounts, rules)
         if route.account is None:
             # Before refusing: is it a replay, and does the database know accounts that this process does not yet?
             if (existing := await _lookup(services, merchant_id, livemode, key, payment_id)) is not None:
                 return existing
             accounts = await services.accounts.of(merchant_id, livemode, fresh=True)
-            route = choose(wanted, accounts)
+            route = choose(wanted, accounts, rules)
     except CONNECTION_LOST:
         raise MyPayError("unavailable") from None
-    account = _chosen(route, wanted, accounts)
+    account = chosen(route, wanted, accounts)
     return await _refused_cards(services, wanted, account, key, payment_id) or (account, route)
 
 
@@ -119,7 +120,8 @@ async def _lookup(services: Services, merchant_id: UUID, livemode: bool, key: st
         return (await accept.find(connection, [wanted])).get(wanted)
 
 
-def _chosen(route: Route, wanted: Wanted, accounts: Sequence[AccountRow]) -> AccountRow:
+def chosen(route: Route, wanted: Wanted, accounts: Sequence[AccountRow]) -> AccountRow:
+    """The account that the route leads to. Raises 400, 404, and 422 `no_route` with the reason of each account."""
     for account in accounts:
         if account.id == route.account:
             return account

@@ -18,14 +18,28 @@ from gateway.store.configured_accounts import StoredAccount
 from gateway.store.credentials import open_settings, seal_settings
 from gateway.store.database import Connection
 from gateway.usecases.configure import Asker, Change, Configured, configure
+from providers.checking import Result
 from providers.registry import PROVIDERS
 
 
-class AccountObject(Struct, kw_only=True):
-    """An account as the API shows it. `callback_url` is where the provider reports, unless a request tells it more.
+class LastCheck(Struct, frozen=True, kw_only=True):
+    """What the newest check of these settings found.
 
-    `last_check` is null: nothing checks credentials but the first payment.
+    works: the provider accepts the credentials · refused: it does not; `code` is its own word · unknown: it was not
+    reached, or said nothing from which it can be told. `detail` is for people.
     """
+
+    result: Result
+    code: str | None
+    detail: str | None
+    checked_at: str
+
+
+_decode_check = msgspec.json.Decoder(LastCheck).decode
+
+
+class AccountObject(Struct, kw_only=True):
+    """An account as the API shows it. `callback_url` is where the provider reports, unless a request tells it more."""
 
     id: str
     object: Literal["account"] = "account"
@@ -36,7 +50,7 @@ class AccountObject(Struct, kw_only=True):
     priority: int
     settings: dict[str, Any]
     callback_url: str
-    last_check: None = None
+    last_check: LastCheck | None
     created_at: str
     updated_at: str
 
@@ -86,9 +100,8 @@ async def update(
         if renewed is not None:
             names, value = renewed
             changes["settings"] = names
-            after = _sealed(
-                services, msgspec.structs.replace(after, settings_version=before.settings_version + 1), value
-            )
+            version = before.settings_version + 1
+            after = _sealed(services, msgspec.structs.replace(after, settings_version=version, last_check=None), value)
             await store.insert_settings(connection, after)
         if changes:
             await store.update(connection, after)
@@ -171,8 +184,14 @@ def shown(services: Services, account: StoredAccount) -> bytes:
             enabled=account.enabled,
             priority=account.priority,
             settings=account_settings.masked(_opened(services, account)),
-            callback_url=f"{services.settings.public_url}/callbacks/{account.provider}/{account.callback_token}",
+            callback_url=callback_url(services, account),
+            last_check=None if account.last_check is None else _decode_check(account.last_check),
             created_at=timestamp(account.created_at),
             updated_at=timestamp(account.updated_at),
         )
     )
+
+
+def callback_url(services: Services, account: StoredAccount) -> str:
+    """Where the provider reports about this account."""
+    return f"{services.settings.public_url}/callbacks/{account.provider}/{account.callback_token}"

@@ -1,6 +1,7 @@
 """Everything that happened to a payment, in order: put together from what each part of the system keeps anyway.
 
-Of an operation that was sent or answered several times, the rows keep the first sending and the last answer.
+Of an operation that was answered several times, its row keeps the last answer. What was said to the provider and back
+is kept on a best effort (`streams.exchanges`); of an operation of which nothing was kept, the first sending is told.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,12 @@ from msgspec import Struct
 from gateway import ids
 from gateway.payments.model import Operation, Payment
 from gateway.payments.views import encode, timestamp
-from gateway.store import audit, callback_log, payments
+from gateway.store import audit, callback_log, exchanges, payments
 from gateway.store import timeline as store
 from gateway.store.audit import StoredAudit
 from gateway.store.callback_log import LoggedCallback
 from gateway.store.database import Connection
+from gateway.store.exchanges import StoredExchange
 from gateway.store.timeline import TimelineEvent
 from gateway.usecases import replay_callback
 from providers.contract import Verb
@@ -27,14 +29,15 @@ from providers.redaction import mask_text
 Kind: TypeAlias = Literal["route", "operation", "exchange", "callback", "outcome", "event", "review"]
 
 MOST_DECISIONS: Final = 1_000  # of persons, about one payment
+MOST_EXCHANGES: Final = 500
 _ORDER: Final[tuple[Kind, ...]] = ("route", "operation", "exchange", "callback", "outcome", "review", "event")
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
     """One thing that happened. `operation` is the one it belongs to; `evidence` depends on `kind`, and is masked.
 
-    route: why this account · operation: what was to be asked · exchange: when it was first sent · callback: what came ·
-    outcome: what was last said, and by whom · review: what a person decided · event: what was told.
+    route: why this account · operation: what was to be asked · exchange: what was sent and answered · callback: what
+    came · outcome: what was last said, and by whom · review: what a person decided · event: what was told.
     """
 
     object: Literal["timeline_entry"] = "timeline_entry"
@@ -59,10 +62,12 @@ async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, pa
     if payment is None:
         return None
     operations = await store.operations(connection, payment_id)
-    entries = [_route(payment)]
+    entries, named = [_route(payment)], [each.id for each in operations]
+    kept = await exchanges.of_operations(connection, merchant_id, named, MOST_EXCHANGES)
+    verbs, kept_of = {each.id: each.verb for each in operations}, {each.operation_id for each in kept}
+    entries += [_exchange(verbs[each.operation_id], each) for each in kept]
     for operation in operations:
-        entries += _of_operation(operation)
-    named = [each.id for each in operations]
+        entries += _of_operation(operation, told=operation.id in kept_of)
     entries += map(_callback, await callback_log.of_operations(connection, merchant_id, livemode, named))
     told = [payment_id, *(each.id for each in operations if each.verb is Verb.REFUND)]
     entries += map(_event, await store.events(connection, merchant_id, told))
@@ -91,15 +96,31 @@ def _shown(entry: _Entry) -> bytes:
 
 def _route(payment: Payment) -> _Entry:
     account = ids.show(ids.ACCOUNT, payment.account_id)
+    route = msgspec.json.decode(payment.route, type=dict[str, Any])
     considered = [
-        {**each, "account": ids.show(ids.ACCOUNT, UUID(each["account"]))}
-        for each in msgspec.json.decode(payment.route, type=dict[str, Any]).get("considered", ())
+        {**each, "account": ids.show(ids.ACCOUNT, UUID(each["account"]))} for each in route.get("considered", ())
     ]
-    evidence = {"account": account, "provider": payment.provider, "considered": considered}
+    applied = route.get("applied")
+    evidence = {"account": account, "provider": payment.provider, "applied": applied, "considered": considered}
     return _Entry(payment.created_at, "route", None, f"{account} at {payment.provider} was chosen", evidence)
 
 
-def _of_operation(operation: Operation) -> Iterator[_Entry]:
+def _exchange(verb: Verb, exchange: StoredExchange) -> _Entry:
+    evidence = {
+        "method": exchange.method,
+        "path": exchange.path,
+        "request": exchange.request,
+        "status": exchange.status,
+        "response": exchange.response,
+        "failure": exchange.failure,
+        "duration_ms": exchange.duration_ms,
+    }
+    answered = exchange.failure or f"HTTP {exchange.status}"
+    summary = f"{verb}: {exchange.method} {exchange.path.partition('?')[0]}, {answered}"
+    return _Entry(exchange.sent_at, "exchange", exchange.operation_id, summary, evidence)
+
+
+def _of_operation(operation: Operation, *, told: bool) -> Iterator[_Entry]:
     verb, number = operation.verb, operation.id
     evidence = {
         "verb": verb,
@@ -111,15 +132,15 @@ def _of_operation(operation: Operation) -> Iterator[_Entry]:
         "target": None if operation.target_id is None else ids.show(ids.OPERATION, operation.target_id),
     }
     yield _Entry(operation.created_at, "operation", number, f"{verb} was prepared; it is {operation.state}", evidence)
-    if operation.sent_at is not None:
+    if operation.sent_at is not None and not told:
         sent = {"sends": operation.sends, "account": ids.show(ids.ACCOUNT, operation.account_id)}
         times = "once" if operation.sends == 1 else f"{operation.sends} times"
         yield _Entry(operation.sent_at, "exchange", number, f"{verb} was sent to {operation.provider}, {times}", sent)
     if operation.evidence is not None:
         said = msgspec.json.decode(mask_text(encode(operation.evidence.outcome).decode()), type=dict[str, Any])
-        told = {"source": operation.evidence.source, "outcome": said}
+        last = {"source": operation.evidence.source, "outcome": said}
         yield _Entry(
-            operation.evidence.at, "outcome", number, f"{verb}: {said['type']}, by {operation.evidence.source}", told
+            operation.evidence.at, "outcome", number, f"{verb}: {said['type']}, by {operation.evidence.source}", last
         )
 
 

@@ -27,6 +27,7 @@ SPEC: Final = ProviderSpec(
     reference=spec.REFERENCE,
     deadline_s=30,
     callback=CallbackSpec(parse=callbacks.parse),
+    check=operations.check,
     statuses=spec.STATUSES,
     declines={**spec.DECLINES, **spec.REQUEST_ERRORS},
     ca_bundle=lambda settings: settings.ca_bundle,

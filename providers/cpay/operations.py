@@ -36,6 +36,15 @@ def authenticate(settings: CPayAccount) -> Login:
     return Credentials(headers={"authorization": settings.api_key})
 
 
+def check(account: CPayAccount, callback_url: str) -> Flow:
+    """Ask about a payment that there never was. C-Pay documents what a refused key is answered, and nothing else."""
+    response = yield get(spec.STATUS_PATH, {"requestReference": "0" * spec.REFERENCE.length, "dateTime": "2020-01-01"})
+    refused = spec.REFUSALS.get(response.status) if response.status in (401, 403) else None
+    if refused is None:
+        return Ambiguous(detail=f"HTTP {response.status}: C-Pay documents no answer that would show it")
+    return Declined(code=refused, provider_code=str(response.status))
+
+
 def charge(operation: Operation, account: CPayAccount) -> Flow:
     """Push a prompt to the payer's handset, have C-Pay send the payer a code, or have it make a page for a card."""
     query = spec.CARD_QUERY if account.flow == "card" else {}

@@ -32,6 +32,7 @@ SPEC: Final = ProviderSpec(
     reference=spec.REFERENCE,
     deadline_s=30,
     callback=CallbackSpec(parse=callbacks.parse, verify=callbacks.verify, headers=callbacks.HEADERS),
+    check=operations.check,
     queries=spec.QUERIES,
     statuses=spec.STATUSES,
     declines=spec.DECLINES,

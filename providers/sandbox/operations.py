@@ -1,4 +1,7 @@
-"""What is asked of the sandbox: every verb there is. All are alike, but for where they are sent and what they name."""
+"""What is asked of the sandbox: every verb there is. All are alike, but for where they are sent and what they name.
+
+And whether it accepts an account's key.
+"""
 
 from providers.contract import (
     Absent,
@@ -10,6 +13,7 @@ from providers.contract import (
     Operation,
     Outcome,
     Secret,
+    Succeeded,
     asked,
 )
 from providers.http import get, post_json
@@ -21,6 +25,12 @@ def authenticate(settings: SandboxAccount) -> Login:
     """The API key, as a bearer token."""
     yield from ()
     return Credentials(headers={"authorization": Secret(f"Bearer {settings.api_key}")})
+
+
+def check(account: SandboxAccount, callback_url: str) -> Flow:
+    """Ask whether the API key is accepted."""
+    response = yield get("/v1/account")
+    return Succeeded() if response.status == 200 else spec.REFUSALS.get(response.status) or _unread(response)
 
 
 def begin(operation: Operation, account: SandboxAccount) -> Flow:
@@ -86,9 +96,13 @@ def _key(operation: Operation) -> dict[str, str]:
     return {"idempotency-key": operation.id}
 
 
+def _unread(response: HttpResponse) -> Outcome:
+    return Ambiguous(detail=f"HTTP {response.status}")
+
+
 def _stated(response: HttpResponse, about: Operation) -> Outcome:
     if response.status != 200:
-        return Ambiguous(detail=f"HTTP {response.status}")
+        return _unread(response)
     said = wire.transaction(response.content)
     if said.reference != about.reference:
         return Ambiguous(detail="the answer is about something else")

@@ -8,6 +8,7 @@ other number or token succeeds at once. Durations are multiplied by the simulato
     POST /v1/captures, /v1/voids, /v1/refunds             the same with `of`, what they are about, in place of `method`
     POST /v1/charges/{reference}/confirm   {otp}; "123456" is right, the third wrong one declines the charge
     GET  /v1/charges/{reference}           (and the others) 200, or 404 {"error": "transaction_not_found"}
+    GET  /v1/account                       200, or 401: whether the key is accepted; every one is but "refused"
     GET  /pay/{reference}                  the page of a redirect, for a browser; POST decides
 
 All answer a transaction, {id, reference, status, amount, currency, decline_code, next_action}. The same Idempotency-Key
@@ -43,6 +44,7 @@ from providers.sandbox.behaviours import (
 from providers.sandbox.book import KINDS, New, Transaction, is_possible
 from providers.simulation import Callback, Reply, Request, Route, Simulator, html, json, see_other
 
+REFUSED_KEY: Final = "refused"
 RIGHT_OTP: Final = "123456"
 OTP_TRIES: Final = 3
 NOT_FOUND: Final = {"error": "transaction_not_found"}
@@ -83,6 +85,7 @@ class SandboxSimulator(Simulator[Transaction]):
             *(Route("POST", f"/v1/{name}", partial(self.begin, name)) for name in KINDS),
             Route("POST", r"/v1/\w+/(\w+)/confirm", self.confirm),
             *(Route("GET", rf"/v1/{name}/(\w+)", partial(self.query, name)) for name in KINDS),
+            Route("GET", "/v1/account", self.account),
             Route("GET", r"/pay/(\w+)", self.page),
             Route("POST", r"/pay/(\w+)", self.decide),
         ]
@@ -147,6 +150,10 @@ class SandboxSimulator(Simulator[Transaction]):
     def _named(self, name: str | None) -> Transaction | None:
         """By id or reference."""
         return None if name is None else self.state.get(self._by_id.get(name, name))
+
+    def account(self, request: Request) -> Reply:
+        """Say whether the key is accepted."""
+        return json({"error": "unauthorized"}, 401) if _api_key(request) is None else json({"object": "account"})
 
     def confirm(self, request: Request, reference: str) -> Reply:
         """Judge the payer's code; an operation that comes again is not judged again."""
@@ -280,7 +287,7 @@ def _next_action(charge: Transaction) -> dict[str, str]:
 
 def _api_key(request: Request) -> str | None:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key if scheme.lower() == "bearer" and key else None
+    return key if scheme.lower() == "bearer" and key not in ("", REFUSED_KEY) else None
 
 
 SIMULATOR = SandboxSimulator

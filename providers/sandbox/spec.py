@@ -26,7 +26,7 @@ from providers.phones import COUNTRIES as ISO_COUNTRIES
 
 
 class SandboxAccount(Struct, frozen=True, kw_only=True):
-    """An account at the sandbox. Any key is accepted; the default secret is the one that belongs to the default key."""
+    """An account at the sandbox. Any key but "refused" is accepted; the default secret belongs to the default key."""
 
     api_key: Secret = Secret("sandbox")
     webhook_secret: Secret = Secret("whsec_bjAjdOLn/CqScq8aC2OsyBM0Otzp/26Q9QFxMTU5YzY=")

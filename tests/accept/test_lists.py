@@ -75,13 +75,17 @@ def test_every_filter(twins: Twins, merchant: Merchant) -> None:
     review = '{"reason": "late_success", "since": "2026-11-25T00:00:00.000Z"}'
     at = datetime(2026, 11, 25, 12, tzinfo=UTC)
     for order, name in enumerate(bodies):
+        made_at = at + timedelta(hours=order)
+        lp = ids.lp_of(ids.read(ids.PAYMENT, made[name]["id"]) or ids.NIL)
         twins.database.fetch(
-            "update payments set created_at = $3, status = $4, review = $5 where merchant_id = $1 and reference = $2",
+            "update payments set id = $6, created_at = $3, status = $4, review = $5"
+            " where merchant_id = $1 and reference = $2",
             merchant.id,
             name,
-            at + timedelta(hours=order),
+            made_at,
             {"big": "succeeded", "card": "failed"}.get(name, "pending"),
             review if name == "big" else None,
+            ids.new(lp, at_ms=int(made_at.timestamp() * 1000)),  # as accepting makes it: of the same time
         )
     expected: list[tuple[dict[str, Any], list[str]]] = [
         ({}, ["card", "phone", "big", "rand", "cpay", "plain"]),

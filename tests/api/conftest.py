@@ -34,3 +34,10 @@ def tenant(mypay: Installation) -> Tenant:
 def other(mypay: Installation) -> Tenant:
     """Another merchant."""
     return Tenant(mypay)
+
+
+@pytest.fixture(scope="session")
+def working(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A whole one, with a worker and the simulators."""
+    with installation(parts, tmp_path_factory.mktemp("working"), workers=1) as running:
+        yield running

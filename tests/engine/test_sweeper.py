@@ -15,8 +15,10 @@ from gateway import ids
 from gateway.clock import Clock
 from gateway.payments.model import State, Status
 from gateway.settings import Settings
-from gateway.store import partitions
+from gateway.store import audit, partitions
+from gateway.store.audit import AuditRow
 from gateway.store.database import Pool, create_pool
+from gateway.usecases import audit_trail
 from gateway.usecases.record_outcome import Recorder
 from providers.contract import ActionRequired, Authorized, Otp, Pending, Secret, Unknown
 from streams import topics
@@ -292,3 +294,18 @@ CHORES = {"operations", "callbacks", "leases", "queries", "expiries"}
 
 def failures(logs: list[MutableMapping[str, Any]]) -> set[str]:
     return {entry["chore"] for entry in logs if entry["event"] == "sweeper.failed"}
+
+
+async def test_the_audit_trail_is_sealed(make: Make, pool: Pool, settings: Settings, clock: Clock) -> None:
+    merchant = ids.new()
+    row = AuditRow(merchant_id=merchant, actor="key_x", action="a", object_id="o")
+    async with pool.acquire() as connection:
+        await audit.insert(connection, row, clock.now(), livemode=True)
+    chain = audit_trail.chain_of(settings, merchant, livemode=True)
+
+    async def is_sealed() -> bool:
+        return (await audit_trail.verify(pool.acquire, chain)).checked == 1
+
+    async with sweeping(make(), make()):
+        await until(is_sealed)
+    assert (await audit_trail.verify(pool.acquire, chain)).bad is None

@@ -29,7 +29,7 @@ from providers.simulators import simulators as known_simulators
 from streams.topics import create_topics
 from tests.support.parts import Parts, fresh_database
 
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 90  # the machine may be busy
 
 
 class Handle:
