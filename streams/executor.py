@@ -23,9 +23,11 @@ from gateway.payments.model import Operation, Root, State
 from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings
 from gateway.store.database import Pool
+from gateway.store.directory import AccountRow
 from gateway.store.vault import AccountUnknown, Vault
 from gateway.usecases.brief import brief
 from gateway.usecases.record_outcome import Recorder
+from providers.addresses import PublicNetwork
 from providers.contract import ConfigurationMissing, Declined, Outcome, ProviderSpec
 from providers.declines import DeclineCode
 from providers.redaction import presentable, secrets_of
@@ -205,8 +207,15 @@ class Executor:
         if key not in self._callers:
             spec = PROVIDERS[operation.provider]
             account = await self._vault.account(operation.account_id)
-            self._callers[key] = Caller(spec, settings, spec.base_url(settings, account.livemode))
+            base_url = spec.base_url(settings, account.livemode)
+            self._callers[key] = Caller(spec, settings, base_url, network=self._network(account, base_url))
         return self._callers[key]
+
+    def _network(self, account: AccountRow, base_url: str) -> PublicNetwork | None:
+        """A merchant chose the address: it must be on the public internet, unless the installation itself says more."""
+        ours = base_url == self._settings.simulators.get(account.provider)
+        anywhere = self._settings.private_targets and not account.livemode
+        return None if ours or anywhere else PublicNetwork()
 
     async def feed_starved(self) -> None:
         """For ever: lanes that overflowed and are empty again take their oldest prepared rows from Postgres."""

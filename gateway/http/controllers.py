@@ -13,6 +13,7 @@ from gateway.http.payments import PaymentController
 from gateway.http.payouts import PayoutController
 from gateway.http.providers import ProviderController
 from gateway.http.refunds import RefundController
+from gateway.http.webhook_endpoints import WebhookDeliveryController, WebhookEndpointController
 
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     PaymentController,
@@ -24,4 +25,6 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     ApiKeyController,
     CallbackController,
     AuditController,
+    WebhookEndpointController,
+    WebhookDeliveryController,
 )

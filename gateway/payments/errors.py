@@ -41,6 +41,7 @@ Code: TypeAlias = Literal[
     "unavailable",
     "accept_unknown",
     "internal_error",
+    "webhook_endpoint_disabled",
 ]
 
 
@@ -176,6 +177,10 @@ PROBLEMS: Final[dict[Code, Kind]] = {
         500, "Internal error",
         "Something failed that should not; it was logged under the request id.",
         "Send the same request with the same Idempotency-Key; report the request id if it happens again."),
+    "webhook_endpoint_disabled": Kind(
+        409, "The webhook endpoint is disabled",
+        "Nothing is delivered to an endpoint that is disabled, or was deleted; `disabled_reason` says why it is.",
+        "Set `status` to `enabled`, then test, retry or replay."),
 }
 # fmt: on
 
