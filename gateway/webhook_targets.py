@@ -33,7 +33,7 @@ def check_url(url: str, *, anywhere: bool) -> None:
         raise invalid("/url", "invalid", "Leave out user name and fragment: we sign what we send.")
     if anywhere:
         return
-    if (port or 443) not in PORTS:
+    if (443 if port is None else port) not in PORTS:
         raise invalid("/url", "invalid", f"Use one of the ports {' and '.join(map(str, PORTS))}.")
     if not is_public_host(host):
         raise invalid("/url", "invalid", "This address is not on the public internet.")

@@ -50,11 +50,11 @@ with w as materialized (
 ), next as materialized (
     select e.id, e.type, e.position from w, events e
      where e.merchant_id = w.merchant_id and e.livemode = w.livemode and e.position > w.backlog_cursor
-     order by e.position limit {FOLLOW_MAX}
+     order by e.position limit $2
 ), made as (
     insert into {INTO} select {ROW} from next e, w where {MATCHES} on conflict do nothing)
 update webhook_endpoints u
-   set backlog_cursor = case when (select count(*) from next) = {FOLLOW_MAX} then (select max(position) from next)
+   set backlog_cursor = case when (select count(*) from next) = $2 then (select max(position) from next)
                              else (select next_position - 1 from relay) end
   from w where u.id = w.id
 """
@@ -85,8 +85,16 @@ class Waiting(Struct, frozen=True):
 class Backlog:
     """Runs beside the leader: `watch` counts and follows cursors on the pool; `settle` is called by the leader."""
 
-    def __init__(self, pool: Pool, *, waiting_max: int = WAITING_MAX, refill_below: int = REFILL_BELOW) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        waiting_max: int = WAITING_MAX,
+        refill_below: int = REFILL_BELOW,
+        follow_max: int = FOLLOW_MAX,
+    ) -> None:
         self._pool, self._waiting_max, self._refill_below = pool, waiting_max, refill_below
+        self._follow_max = follow_max
         self._begin: list[UUID] = []
         self._end: list[UUID] = []
 
@@ -104,14 +112,14 @@ class Backlog:
             rows = await connection.fetch(COUNT, self._waiting_max)
             found = [Waiting(row["id"], row["waiting"], row["behind"]) for row in rows]
             for each in found:
-                if each.behind is not None and each.behind > FOLLOW_MAX:
-                    for _ in range(each.waiting, self._refill_below, FOLLOW_MAX):
-                        await connection.execute(FOLLOW, each.id)
+                if each.behind is not None and each.behind > self._follow_max:
+                    for _ in range(each.waiting, self._refill_below, self._follow_max):
+                        await connection.execute(FOLLOW, each.id, self._follow_max)
         self._begin = [each.id for each in found if each.behind is None]
         self._end = [
             each.id
             for each in found
-            if each.behind is not None and each.behind <= FOLLOW_MAX and each.waiting < self._refill_below
+            if each.behind is not None and each.behind <= self._follow_max and each.waiting < self._refill_below
         ]
 
     async def settle(self, connection: Connection, fence: int) -> None:

@@ -70,7 +70,7 @@ class WebhookEndpointQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 class WebhookDeliveryQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """The filters of GET /v1/webhook_endpoints/{id}/deliveries; `status` may repeat."""
 
-    status: list[Literal["pending", "delivered", "failed", "canceled"]] | None = None
+    status: list[Literal["pending", "delivered", "failed", "canceled"]] = []
     event: str | None = None
 
 
@@ -173,7 +173,7 @@ class WebhookEndpointController(Controller):
                 asking.merchant_id,
                 asking.livemode,
                 wanted,
-                statuses=None if query.status is None else list(query.status),
+                statuses=list(query.status) or None,
                 event_id=event_id,
                 after=after_id(query),
                 limit=query.limit + 1,
