@@ -70,7 +70,7 @@ class WebhookEndpointQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 class WebhookDeliveryQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """The filters of GET /v1/webhook_endpoints/{id}/deliveries; `status` may repeat."""
 
-    status: list[Literal["pending", "delivered", "failed", "canceled"]] = []
+    status: tuple[Literal["pending", "delivered", "failed", "canceled"], ...] = ()
     event: str | None = None
 
 

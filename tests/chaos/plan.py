@@ -27,6 +27,7 @@ POINTS = {
     "callback_before_persist": (APIS, 10),
     "callback_after_persist": (APIS, 10),
     "sweep_mid": (WORKERS, 5),
+    "webhook_after_answer": (WORKERS, 20),
 }
 
 # kind: share. What each does is in `tests.chaos.faults`.

@@ -16,7 +16,10 @@ from tests.docs.generate import PAGES as GENERATED
 from tests.docs.pages import CHECKOUT, PAGES, agrees, blocks, prose_of, shell_lines, text_of
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-HOSTS = {"localhost", "127.0.0.1", "cpay.example", "api.acme.example", "keepachangelog.com", "semver.org"}
+HOSTS = {
+    *("localhost", "127.0.0.1", "cpay.example", "api.acme.example"),
+    *("www.standardwebhooks.com", "keepachangelog.com", "semver.org"),
+}
 # The first step of all that may be written as a path from the root: addresses of the API and of the simulators, a
 # JSON pointer, a device.
 ROOTS = {
