@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
+from gateway import ids
 from tests.e2e.shop import Shop, phone, shop
 from tests.streams.support import until
 from tests.support.installation import Installation, installation
@@ -81,15 +82,15 @@ def first(events: dict[str, Any]) -> str:
 async def test_a_worker_that_plays_all_roles_delivers_within_a_moment(mypay: Installation) -> None:
     """The relay wakes the notifier of its own process; a stop in order leaves nothing to be sent again."""
     for name in ("rest", "notifier"):
-        mypay.processes[name].end()
+        mypay.processes.pop(name).end()
     worker = mypay.start("worker-1", "worker")
     mypay.wait_ready()
     async with shop(mypay) as merchant, receiver() as shop_server:
-        await call(merchant, "", {"url": shop_server.url, "events": ["payment.succeeded"]})
+        made = await call(merchant, "", {"url": shop_server.url, "events": ["payment.succeeded"]})
         payments = await asyncio.gather(*(merchant.pay(phone("000")) for _ in range(20)))
         await until(lambda: len(shop_server.got) == len(payments))
         worker.end()
         told = [msgspec.json.decode(got.body)["data"]["object"]["id"] for got in shop_server.got]
         assert sorted(told) == sorted(each["id"] for each in payments)
-        waiting = "select count(*) from webhook_deliveries where next_attempt_at is not null"
-        assert await merchant.pool.fetchval(f"{waiting} and endpoint_id = (select max(id) from webhook_endpoints)") == 0
+        waiting = "select count(*) from webhook_deliveries where next_attempt_at is not null and endpoint_id = $1"
+        assert await merchant.pool.fetchval(waiting, ids.read(ids.WEBHOOK_ENDPOINT, made["id"])) == 0
