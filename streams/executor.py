@@ -208,14 +208,10 @@ class Executor:
             spec = PROVIDERS[operation.provider]
             account = await self._vault.account(operation.account_id)
             base_url = spec.base_url(settings, account.livemode)
-            self._callers[key] = Caller(spec, settings, base_url, network=self._network(account, base_url))
+            self._callers[key] = Caller(
+                spec, settings, base_url, network=network_for(self._settings, account, base_url)
+            )
         return self._callers[key]
-
-    def _network(self, account: AccountRow, base_url: str) -> PublicNetwork | None:
-        """A merchant chose the address: it must be on the public internet, unless the installation itself says more."""
-        ours = base_url == self._settings.simulators.get(account.provider)
-        anywhere = self._settings.private_targets and not account.livemode
-        return None if ours or anywhere else PublicNetwork()
 
     async def feed_starved(self) -> None:
         """For ever: lanes that overflowed and are empty again take their oldest prepared rows from Postgres."""
@@ -242,3 +238,10 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=limit_s)
         for caller in self._callers.values():
             await caller.aclose()
+
+
+def network_for(settings: Settings, account: AccountRow, base_url: str) -> PublicNetwork | None:
+    """A merchant chose the address: it must be on the public internet, unless the installation itself says more."""
+    ours = base_url == settings.simulators.get(account.provider)
+    anywhere = settings.private_targets and not account.livemode
+    return None if ours or anywhere else PublicNetwork()
