@@ -90,8 +90,8 @@ def _deliveries(parts: Parts) -> Iterator[Row]:
     ):
         _endpoint(mypay, f"http://127.0.0.1:{port}/", ["payment.succeeded"])
         measure(int(mypay.environment["API_PORT"]), mypay.api_key, rate=20, seconds=3, wait_s=10)  # warm
-        yield _latency(mypay, port)
         yield _rate(mypay, port)
+        yield _latency(mypay, port)
         yield _hanging(mypay, port)
 
 
