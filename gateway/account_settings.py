@@ -1,6 +1,5 @@
 """A provider's settings Struct as the API takes and shows it: strict, secrets going in and never coming out."""
 
-import ipaddress
 import re
 from functools import cache
 from typing import Any, Final
@@ -10,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.payments.errors import MyPayError, invalid
+from providers.addresses import is_public_host
 from providers.contract import ProviderSpec, Secret
 from providers.redaction import MASK
 
@@ -89,19 +89,8 @@ def _check_address(url: str, pointer: str, *, anywhere: bool) -> None:
     if parts.scheme not in schemes or not host or not is_plain:
         expected = " or ".join(schemes)
         raise invalid(pointer, "invalid", f"Write an {expected} address without user name, query and fragment.")
-    if not anywhere and not _is_public(host):
+    if not anywhere and not is_public_host(host):
         raise invalid(pointer, "invalid", "This address is not on the public internet.")
-
-
-def _is_public(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:  # a name; those of one label, and all-digit ones, are no names of the public internet
-        return "." in host.rstrip(".") and not host.rstrip(".").rsplit(".", 1)[-1].isdigit() and not _is_local(host)
-
-
-def _is_local(host: str) -> bool:
-    return host.rstrip(".").endswith((".localhost", ".local", ".internal"))
 
 
 def refuse_identity(spec: ProviderSpec, before: Struct, changed: dict[str, Any]) -> None:

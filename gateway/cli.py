@@ -261,7 +261,7 @@ def _up_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _worker_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--roles", help="executor, callbacks, relay, sweeper, comma-separated (default: all)")
+    parser.add_argument("--roles", help="executor, callbacks, relay, notifier, sweeper, comma-separated (default: all)")
     parser.add_argument("--providers", help="comma-separated (default: all)")
     parser.add_argument("--paused", action="store_true", help="execute nothing until an operator allows it")
 

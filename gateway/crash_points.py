@@ -29,6 +29,7 @@ Point: TypeAlias = Literal[
     "callback_before_persist",
     "callback_after_persist",
     "sweep_mid",
+    "webhook_after_answer",
 ]
 POINTS: Final[tuple[Point, ...]] = get_args(Point)
 VARIABLE: Final = "CRASH_AT"

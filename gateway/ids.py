@@ -31,6 +31,7 @@ REQUEST: Final = "req"
 DEAD_LETTER: Final = "dl"
 AUDIT_EVENT: Final = "aud"
 WEBHOOK_ENDPOINT: Final = "whe"
+WEBHOOK_DELIVERY: Final = "whd"
 
 SUBJECTS: Final = (PAYMENT, REFUND, PAYOUT, ACCOUNT, WEBHOOK_ENDPOINT)  # what events are about
 
@@ -60,7 +61,12 @@ def lp_of(value: UUID) -> int:
 
 def day_floor(day: datetime) -> UUID:
     """The smallest UUIDv7 of the time `day`: the bound of a partition by day."""
-    return UUID(int=int(day.timestamp() * 1000) << 80)
+    return of_ms(int(day.timestamp() * 1000))
+
+
+def of_ms(milliseconds: int) -> UUID:
+    """The smallest UUID that carries this time; ids that were made before it are smaller."""
+    return UUID(int=milliseconds << 80)
 
 
 def time_of(value: UUID) -> datetime:

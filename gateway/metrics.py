@@ -28,6 +28,7 @@ class LabelledCounter(Generic[P]):
 
 def _provider_and_status(provider: str, status: str) -> None: ...
 def _provider_and_result(provider: str, result: str) -> None: ...
+def _result(result: str) -> None: ...
 
 
 class Metrics:
@@ -42,6 +43,20 @@ class Metrics:
             "mypay_callbacks_total",
             "Providers' callbacks, by what became of them.",
             by=_provider_and_result,
+            registry=registry,
+        )
+        self.deliveries = LabelledCounter(
+            "mypay_deliveries_total",
+            "Attempts to deliver a webhook: delivered, failed (tried again), exhausted (not again), gone (410).",
+            by=_result,
+            registry=registry,
+        )
+        self.deliveries_waiting = Gauge(
+            "mypay_deliveries_waiting", "Webhooks that are not delivered yet.", registry=registry
+        )
+        self.deliveries_due_oldest_seconds = Gauge(
+            "mypay_deliveries_due_oldest_seconds",
+            "For how long the webhook has been due that has been due longest.",
             registry=registry,
         )
         self.dead_letters = Counter(

@@ -73,11 +73,6 @@ class Services(Struct, frozen=True, kw_only=True):
     resend: Callable[[Sequence[DeadLetter]], Awaitable[int]]  # to their topics; how many were acknowledged
     waiters: Waiters
 
-    @property
-    def private_targets(self) -> bool:
-        """Whether test accounts may send to any address: only in development, and only where it is asked for."""
-        return self.settings.mypay_env == "development" and self.settings.allow_private_targets
-
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection for reading. Raises `TimeoutError` when none becomes free within `CHECKOUT_S`."""

@@ -62,6 +62,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     pace: Annotated[float, Meta(gt=0, le=10)] = 1.0  # multiplies the providers' declared durations; below 1 in tests
 
     @property
+    def private_targets(self) -> bool:
+        """Whether what is in test mode may be sent to any address: only in development, and only where asked for."""
+        return self.mypay_env == "development" and self.allow_private_targets
+
+    @property
     def simulators(self) -> dict[str, str]:
         """Base URL of each simulator of this installation, by provider name."""
         pairs = (entry.split("=", 1) for entry in self.simulator_urls.split(",") if "=" in entry)

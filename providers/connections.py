@@ -10,6 +10,7 @@ import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -41,8 +42,19 @@ class AnswerUnusable(Exception):
 class Connections:
     """At most `slots` connections to one address; the one used last is used next."""
 
-    def __init__(self, base_url: str, *, slots: int, ca_bundle: str | None) -> None:
-        """`base_url` is http(s) and may have a path; if it is not, or the CA bundle is none: `ConfigurationMissing`."""
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        slots: int,
+        ca_bundle: str | None,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """`base_url` is http(s) and may have a path; if it is not, or the CA bundle is none: `ConfigurationMissing`.
+
+        `network` connects; None: to any address.
+        """
+        self._network = network
         self._origin, self._authority, self._path = _address(base_url)
         self._trust = _trust(ca_bundle) if self._origin.scheme == b"https" else None
         self._slots = asyncio.Semaphore(slots)
@@ -50,11 +62,19 @@ class Connections:
 
     async def exchange(self, request: HttpRequest, login: Mapping[str, str], trace: Trace | None) -> HttpResponse:
         """Send a request and read its response. `trace` is told httpcore's events; what it raises stops the request."""
+        async with self.answer(request, login, trace) as response:
+            headers = headers_of(response)
+            return HttpResponse(status=response.status, headers=headers, content=await _content(response, headers))
+
+    @asynccontextmanager
+    async def answer(
+        self, request: HttpRequest, login: Mapping[str, str] = MappingProxyType({}), trace: Trace | None = None
+    ) -> AsyncIterator[httpcore.Response]:
+        """Send a request, and hand out the response with its body still to be read; what is not read is not kept."""
         async with self._connection() as connection:
             response = await connection.handle_async_request(self._request(request, login, trace))
             try:
-                headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-                return HttpResponse(status=response.status, headers=headers, content=await _content(response, headers))
+                yield response
             finally:
                 await response.aclose()
 
@@ -88,7 +108,9 @@ class Connections:
             if not connection.has_expired():
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(self._origin, ssl_context=self._trust, keepalive_expiry=KEEPALIVE_S)
+        return httpcore.AsyncHTTPConnection(
+            self._origin, ssl_context=self._trust, keepalive_expiry=KEEPALIVE_S, network_backend=self._network
+        )
 
     async def _give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
         if connection.is_available():
@@ -129,6 +151,11 @@ def _address(base_url: str) -> tuple[httpcore.Origin, bytes, str]:
     if not host:
         raise ConfigurationMissing("base_url names no host")
     return httpcore.Origin(base.scheme.encode(), host, port), authority, base.path.rstrip("/")
+
+
+def headers_of(response: httpcore.Response) -> dict[str, str]:
+    """The headers of a response, names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
 async def _content(response: httpcore.Response, headers: Mapping[str, str]) -> bytes:

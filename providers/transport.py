@@ -125,10 +125,20 @@ class _Progress:
 class Caller:
     """Performs flows for one account: one pool of connections, of its own, and its login."""
 
-    def __init__(self, spec: ProviderSpec, settings: Struct, base_url: str) -> None:
-        """`base_url` is http(s) and may have a path; if it is not, or the CA bundle is none: `ConfigurationMissing`."""
+    def __init__(
+        self,
+        spec: ProviderSpec,
+        settings: Struct,
+        base_url: str,
+        *,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        """`base_url` is http(s) and may have a path; if it is not, or the CA bundle is none: `ConfigurationMissing`.
+
+        `network` connects; None: to any address.
+        """
         self._spec, self._settings = spec, settings
-        self._connections = Connections(base_url, slots=spec.slots, ca_bundle=spec.ca_bundle(settings))
+        self._connections = Connections(base_url, slots=spec.slots, ca_bundle=spec.ca_bundle(settings), network=network)
         self._login: Credentials | None = None
         self._login_until = 0.0
         self._login_settled = 0.0

@@ -31,13 +31,14 @@ from streams.callbacks import CallbackConsumer
 from streams.exchanges import ExchangeLog
 from streams.executor import Executor
 from streams.lag import Lag
+from streams.notifier import Notifier
 from streams.publisher import Publisher
 from streams.relay import Relay
 from streams.sweeper import Sweeper
 from streams.watchdog import Watchdog
 
-ROLES: Final = ("executor", "callbacks", "relay", "sweeper")
-CONNECTIONS: Final = 6
+ROLES: Final = ("executor", "callbacks", "relay", "notifier", "sweeper")
+CONNECTIONS: Final = 8
 DRAIN_S: Final = 20.0  # what is under way may end within so long after SIGTERM; leases take care of the rest
 
 log = structlog.get_logger(__name__)
@@ -85,8 +86,14 @@ class Worker:
         announcements = Announcements(publisher)
         recorder = Recorder(settings, clock, announcements, hints)
         stack.push_async_callback(recorder.close)
+        notifier = None
+        if "notifier" in self._roles:
+            notifier = Notifier(settings=settings, pool=pool, clock=clock, sealer=Sealer(*settings.keys("seal")))
+            stack.push_async_callback(notifier.stop, DRAIN_S)
+            self._work(stack, "notifier", notifier.run())
         if "relay" in self._roles:
-            self._work(stack, "relay", Relay(pool, publisher, owner=self._name).run())
+            notify = None if notifier is None else notifier.wake
+            self._work(stack, "relay", Relay(pool, publisher, owner=self._name, notify=notify).run())
         if "sweeper" in self._roles:
             lag = Lag(settings)
             self._work(stack, "lag", lag.run())

@@ -28,6 +28,7 @@ from gateway.store.vault import AccountUnknown, Vault
 from gateway.usecases.brief import brief
 from gateway.usecases.record_outcome import Recorder
 from providers import contract
+from providers.addresses import PublicNetwork
 from providers.contract import Card, ConfigurationMissing, Declined, MobileMoney, Outcome, ProviderSpec
 from providers.declines import DeclineCode
 from providers.redaction import presentable, secrets_of
@@ -221,7 +222,10 @@ class Executor:
         if key not in self._callers:
             spec = PROVIDERS[operation.provider]
             account = await self._vault.account(operation.account_id)
-            self._callers[key] = Caller(spec, settings, spec.base_url(settings, account.livemode))
+            base_url = spec.base_url(settings, account.livemode)
+            self._callers[key] = Caller(
+                spec, settings, base_url, network=network_for(self._settings, account, base_url)
+            )
         return self._callers[key]
 
     async def feed_starved(self) -> None:
@@ -249,6 +253,13 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=limit_s)
         for caller in self._callers.values():
             await caller.aclose()
+
+
+def network_for(settings: Settings, account: AccountRow, base_url: str) -> PublicNetwork | None:
+    """A merchant chose the address: it must be on the public internet, unless the installation itself says more."""
+    ours = base_url == settings.simulators.get(account.provider)
+    anywhere = settings.private_targets and not account.livemode
+    return None if ours or anywhere else PublicNetwork()
 
 
 def _private(order: contract.Operation, account: AccountRow, settings: Struct) -> Private:

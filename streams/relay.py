@@ -14,14 +14,18 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from gateway.crash_points import crash_point
 from gateway.store.database import CONNECTION_LOST, Connection, Pool
+from gateway.store.webhook_deliveries import INTO, MATCHES, ROW
+from streams.backlog import Backlog
 from streams.events import Event, message_of
 from streams.publisher import Publisher
 
@@ -58,6 +62,7 @@ returning next_position
 """
 # In order of seq, never SKIP LOCKED: nobody passes an event over. A leader whose statement lost its answer comes back
 # with a new fence, and only after that statement's end, so a batch is never chosen twice.
+# Deliveries are made in the same statement, one for each endpoint that asks for the event (streams.backlog: or none).
 ASSIGN: Final = f"""
 with waiting as materialized (
     select id, row_number() over (order by seq) - 1 as place
@@ -67,11 +72,23 @@ with waiting as materialized (
                      published_position = greatest(published_position, $3)
      where id = 1 and fence = $1 and lease_until > now() and exists (select from waiting)
     returning next_position - (select count(*) from waiting) as first
+), placed as (
+    update events as e set position = led.first + waiting.place
+      from waiting, led
+     where e.id = waiting.id and e.position is null
+    returning waiting.place, e.position, e.id, e.merchant_id, e.livemode, e.root_id, e.object_id, e.type, e.sequence,
+              e.body, e.created_at
+), made as (
+    insert into {INTO}
+    select {ROW} from placed e
+      join webhook_endpoints w on w.merchant_id = e.merchant_id and w.livemode = e.livemode
+     where w.status = 'enabled' and w.backlog_cursor is null and {MATCHES}
+    on conflict do nothing
+    returning endpoint_id
 )
-update events as e set position = led.first + waiting.place
-  from waiting, led
- where e.id = waiting.id and e.position is null
-returning e.position, e.id, e.livemode, e.root_id, e.object_id, e.type, e.sequence, e.body, e.created_at
+select position, id, livemode, root_id, object_id, type, sequence, body, created_at,
+       case when place = 0 then array(select distinct endpoint_id from made) end as endpoints
+  from placed
 """
 READ: Final = f"""
 select position, id, livemode, root_id, object_id, type, sequence, body, created_at
@@ -110,10 +127,22 @@ class _Term:
 
 
 class Relay:
-    """Stands by and leads. `leading` tells whether it does now; `owner` names the process in the table."""
+    """Stands by and leads. `leading` tells whether it does now; `owner` names the process in the table.
 
-    def __init__(self, pool: Pool, publisher: Publisher, *, owner: str, lease_s: float = LEASE_S) -> None:
-        self._pool, self._publisher, self._owner = pool, publisher, owner
+    `notify` is told the endpoints for which deliveries were made, after their commit.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        publisher: Publisher,
+        *,
+        owner: str,
+        lease_s: float = LEASE_S,
+        notify: Callable[[Collection[UUID]], None] | None = None,
+    ) -> None:
+        self._pool, self._publisher, self._owner, self._notify = pool, publisher, owner, notify
+        self._backlog = Backlog(pool)
         self._lease = timedelta(seconds=lease_s)
         self._wake = asyncio.Event()
         self.leading = False
@@ -138,34 +167,38 @@ class Relay:
     async def _lead(self, connection: Connection, term: _Term) -> None:
         log.info("relay.leads", fence=term.fence, unpublished=term.given - term.published)
         self.leading = True
-        publishing = asyncio.create_task(self._publish(term))
+        beside = [asyncio.create_task(self._publish(term)), asyncio.create_task(self._backlog.watch())]
         try:
             await connection.execute(PLAN)
-            await self._assign(connection, term, publishing)
+            await self._assign(connection, term, beside)
         finally:
             self.leading = False
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             with contextlib.suppress(*AWAY):  # then the lease ends by itself
                 await connection.execute(LEAVE, term.fence, term.published, timeout=2)
             log.info("relay.left", fence=term.fence)
 
     # --- Giving positions -------------------------------------------------------------------------------------------
 
-    async def _assign(self, connection: Connection, term: _Term, publishing: "asyncio.Task[None]") -> None:
-        """Give positions until the lease is lost."""
+    async def _assign(self, connection: Connection, term: _Term, beside: "list[asyncio.Task[None]]") -> None:
+        """Give positions until the lease is lost, or what runs beside it fails."""
         statement = await connection.prepare(ASSIGN)
         written = time.monotonic()
         last_event = 0.0
         while True:
-            if publishing.done():
-                publishing.result()
+            for task in beside:
+                if task.done():
+                    task.result()
             self._wake.clear()
+            await self._backlog.settle(connection, term.fence)
             unsaved = term.published
             rows = await statement.fetch(term.fence, self._lease, unsaved)
             now = time.monotonic()
             if rows:
-                term.hand_over(sorted((Event(**row) for row in rows), key=_position))
+                term.hand_over(sorted(map(_event, rows), key=_position))
+                self._tell(rows)
                 term.saved, written, last_event = unsaved, now, now
             elif now - written >= (RENEW_S if term.saved == unsaved else SAVE_S):
                 if await connection.fetchval(RENEW, term.fence, self._lease, unsaved) is None:
@@ -173,6 +206,11 @@ class Relay:
                 term.saved, written = unsaved, now
             if len(rows) < ASSIGN_MAX:
                 await self._pause(BUSY_S if now - last_event < BUSY_FOR_S else IDLE_S)
+
+    def _tell(self, rows: "list[asyncpg.Record]") -> None:
+        made = next((row["endpoints"] for row in rows if row["endpoints"]), None)
+        if made and self._notify is not None:
+            self._notify(made)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -226,6 +264,10 @@ async def republish(pool: Pool, from_position: int) -> int:
         "select count(*) from events where position >= $1 and position < $2", from_position, end
     )
     return count
+
+
+def _event(row: asyncpg.Record) -> Event:
+    return Event(**{name: row[name] for name in Event.__struct_fields__})
 
 
 def _position(event: Event) -> int:

@@ -68,7 +68,7 @@ class AccountController(Controller):
             spec,
             msgspec.structs.asdict(settings),
             livemode=request.user.livemode,
-            private_targets=services.private_targets,
+            private_targets=services.settings.private_targets,
         )
         new = NewAccount(
             provider=wanted.provider,

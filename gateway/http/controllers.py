@@ -17,6 +17,7 @@ from gateway.http.providers import ProviderController
 from gateway.http.refunds import RefundController
 from gateway.http.routing import RoutingController
 from gateway.http.sign_in import OwnMerchantController, SignInController
+from gateway.http.webhook_endpoints import WebhookDeliveryController, WebhookEndpointController
 
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     PaymentController,
@@ -34,5 +35,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     MerchantController,
     UserController,
     StatisticsController,
+    WebhookEndpointController,
+    WebhookDeliveryController,
 )
 OPEN_CONTROLLERS: Final[tuple[type[Controller], ...]] = (SignInController,)

@@ -22,6 +22,13 @@ from gateway.http.providers import CatalogueQuery
 from gateway.http.refunds import RefundQuery
 from gateway.http.scopes import of_route
 from gateway.http.sign_in import OwnMerchantQuery, Refresh, SignedOut, SignIn, SignOut, TokensObject
+from gateway.http.webhook_endpoints import (
+    CreateWebhookEndpoint,
+    ReplayWebhooks,
+    UpdateWebhookEndpoint,
+    WebhookDeliveryQuery,
+    WebhookEndpointQuery,
+)
 from gateway.payments.errors import Code
 from gateway.payments.requests import (
     CapturePayment,
@@ -49,8 +56,15 @@ from gateway.usecases.manage_users import NewUserObject, UserObject
 from gateway.usecases.replay_callback import CallbackObject
 from gateway.usecases.replay_dead_letter import DeadLetterObject
 from gateway.usecases.route_payments import PutRouting, RouteObject, RoutingObject
+from gateway.usecases.send_webhooks import Replayed, SentPing
 from gateway.usecases.statistics import StatisticsObject
 from gateway.usecases.timeline import TimelineEntry
+from gateway.usecases.webhook_objects import (
+    NewWebhookEndpointObject,
+    WebhookDeliveryObject,
+    WebhookDeliveryWithAttempts,
+    WebhookEndpointObject,
+)
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -565,5 +579,105 @@ ENDPOINTS: Final = (
         resource="statistics",
         caller="person",
         is_one=True,
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/webhook_endpoints",
+        id="createWebhookEndpoint",
+        summary="Have events sent to an address; the answer alone shows the secret",
+        body=CreateWebhookEndpoint,
+        returns=NewWebhookEndpointObject,
+        status=201,
+        repeatable=True,
+        problems=("secret_already_shown",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/webhook_endpoints",
+        id="listWebhookEndpoints",
+        summary="List webhook endpoints, newest first",
+        query=WebhookEndpointQuery,
+        returns=WebhookEndpointObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/webhook_endpoints/{endpoint_id}",
+        id="getWebhookEndpoint",
+        summary="Read a webhook endpoint",
+        returns=WebhookEndpointObject,
+    ),
+    Endpoint(
+        method="patch",
+        path="/v1/webhook_endpoints/{endpoint_id}",
+        id="updateWebhookEndpoint",
+        summary="Change a webhook endpoint, disable it, or enable it again",
+        body=UpdateWebhookEndpoint,
+        returns=WebhookEndpointObject,
+    ),
+    Endpoint(
+        method="delete",
+        path="/v1/webhook_endpoints/{endpoint_id}",
+        id="deleteWebhookEndpoint",
+        summary="Remove a webhook endpoint",
+        returns=WebhookEndpointObject,
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/webhook_endpoints/{endpoint_id}/rotate_secret",
+        id="rotateWebhookSecret",
+        summary="Make a new secret; the old one signs too for 24 hours",
+        body=Nothing,
+        returns=NewWebhookEndpointObject,
+        repeatable=True,
+        problems=("secret_already_shown",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/webhook_endpoints/{endpoint_id}/test",
+        id="testWebhookEndpoint",
+        summary="Send a webhook endpoint an event of type ping",
+        body=Nothing,
+        returns=SentPing,
+        repeatable=True,
+        problems=("webhook_endpoint_disabled",),
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/webhook_endpoints/{endpoint_id}/replay",
+        id="replayWebhooks",
+        summary="Send a webhook endpoint the events of a span of time, again or for the first time",
+        body=ReplayWebhooks,
+        returns=Replayed,
+        repeatable=True,
+        problems=("webhook_endpoint_disabled",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/webhook_endpoints/{endpoint_id}/deliveries",
+        id="listWebhookDeliveries",
+        summary="List deliveries to a webhook endpoint, newest first",
+        query=WebhookDeliveryQuery,
+        returns=WebhookDeliveryObject,
+        problems=("invalid_cursor",),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/webhook_deliveries/{delivery_id}",
+        id="getWebhookDelivery",
+        summary="Read a delivery with its attempts",
+        returns=WebhookDeliveryWithAttempts,
+        resource="webhook_endpoints",
+    ),
+    Endpoint(
+        method="post",
+        path="/v1/webhook_deliveries/{delivery_id}/retry",
+        id="retryWebhookDelivery",
+        summary="Send a delivery now",
+        body=Nothing,
+        returns=WebhookDeliveryObject,
+        repeatable=True,
+        problems=("webhook_endpoint_disabled",),
+        resource="webhook_endpoints",
     ),
 )

@@ -43,6 +43,7 @@ Code: TypeAlias = Literal[
     "internal_error",
     "version_conflict",
     "gone",
+    "webhook_endpoint_disabled",
 ]
 
 
@@ -187,6 +188,10 @@ PROBLEMS: Final[dict[Code, Kind]] = {
         410, "This address is of a former version",
         "The path belongs to the service that this one replaces, and does nothing any more.",
         "Use the address in the `Link` header; docs/migrating.md says what changes."),
+    "webhook_endpoint_disabled": Kind(
+        409, "The webhook endpoint is disabled",
+        "Nothing is delivered to an endpoint that is disabled, or was deleted; `disabled_reason` says why it is.",
+        "Set `status` to `enabled`, then test, retry or replay."),
 }
 # fmt: on
 

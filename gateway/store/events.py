@@ -1,4 +1,4 @@
-"""Reading events as one merchant in one mode: the pull feed, by position, and one event by id.
+"""Events as one merchant in one mode: the pull feed, by position, and one event by id.
 
 A position is given after commit, by one relay at a time: whoever sees a position can see all lower ones, so a reader
 that goes on after the last one it saw skips nothing.
@@ -9,8 +9,13 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway.payments.model import Event
 from gateway.store.database import Connection
 
+INSERT: Final = f"""
+insert into events ({", ".join(Event.__struct_fields__)})
+values ({", ".join(f"${n}" for n, _ in enumerate(Event.__struct_fields__, 1))})
+"""
 GET: Final = "select body from events where id = $1 and merchant_id = $2 and livemode = $3"
 PAGE: Final = """
 select position, body from events
@@ -39,6 +44,12 @@ _CONDITIONS: Final = {
     "family": " and starts_with(type, ${n} || '.')",
     "object_id": " and object_id = ${n}",
 }
+
+
+async def insert(connection: Connection, event: Event) -> None:
+    """A new event, in the transaction that makes it true."""
+    values = (getattr(event, name) for name in Event.__struct_fields__)
+    await connection.execute(INSERT, *values)
 
 
 async def get(connection: Connection, merchant_id: UUID, livemode: bool, event_id: UUID) -> bytes | None:

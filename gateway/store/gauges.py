@@ -17,7 +17,10 @@ select (select count(*) from operations where state = 'unknown' and next_query_a
             select created_at from events
              where position > (select published_position from relay) and position is not null) e)
            as events_unpublished_oldest_seconds,
-       (select count(*) from payments where review is not null) as reviews_open
+       (select count(*) from payments where review is not null) as reviews_open,
+       (select count(*) from webhook_deliveries where next_attempt_at is not null) as deliveries_waiting,
+       (select greatest(coalesce(extract(epoch from now() - min(next_attempt_at)), 0), 0)::float8
+          from webhook_deliveries where next_attempt_at is not null) as deliveries_due_oldest_seconds
 """
 LED: Final = "select lease_until > now() from relay where id = 1"
 
@@ -30,6 +33,8 @@ async def refresh(connection: Connection) -> None:
     METRICS.operations_prepared_oldest_seconds.set(numbers["operations_prepared_oldest_seconds"])
     METRICS.events_unpublished_oldest_seconds.set(numbers["events_unpublished_oldest_seconds"])
     METRICS.reviews_open.set(numbers["reviews_open"])
+    METRICS.deliveries_waiting.set(numbers["deliveries_waiting"])
+    METRICS.deliveries_due_oldest_seconds.set(numbers["deliveries_due_oldest_seconds"])
 
 
 async def relay_is_led(connection: Connection) -> bool:

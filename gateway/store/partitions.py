@@ -1,7 +1,7 @@
 """Day partitions: made ahead of time, so that old days can be dropped whole.
 
-A day's partition holds the ids that were made on that UTC day. A row whose day has no partition goes to the table's
-DEFAULT partition; `ensure` brings it home when it makes that day.
+A day's partition holds the ids that were made on that UTC day; what belongs to an event lies at the event's day. A row
+whose day has no partition goes to the table's DEFAULT partition; `ensure` brings it home when it makes that day.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,8 +10,12 @@ from typing import Final
 from gateway import ids
 from gateway.store.database import Connection
 
-DAY_PARTITIONED: Final = ("events", "callbacks", "audit_events", "exchanges")
-WRITTEN_ONCE: Final = ("exchanges",)
+DAY_PARTITIONED: Final = (
+    *("events", "callbacks", "audit_events", "exchanges"),
+    *("webhook_deliveries", "webhook_attempts"),
+)
+KEYS: Final = {"webhook_deliveries": "event_id", "webhook_attempts": "event_id"}  # others by their `id`
+WRITTEN_ONCE: Final = ("exchanges", "webhook_attempts")
 DAYS_AHEAD: Final = 14
 LOCK_TIMEOUT: Final = "5s"  # inserts may queue behind a lock that is waited for
 _LOCK: Final = 0x6D79_7061_7901  # any constant: one `ensure` per database at a time
@@ -56,7 +60,7 @@ async def _make(connection: Connection, table: str, day: datetime, *, in_use: bo
     parent is locked before the default, as all DDL does. Pages are half filled where each row is written once more when
     it is done with (an event gets its position, a callback its result): beside its first version that costs less WAL.
     """
-    name = name_of(table, day)
+    name, key = name_of(table, day), KEYS.get(table, "id")
     first, end = ids.day_floor(day), ids.day_floor(day + timedelta(days=1))
     fill = 100 if table in WRITTEN_ONCE else 50
     await connection.execute(
@@ -65,7 +69,7 @@ async def _make(connection: Connection, table: str, day: datetime, *, in_use: bo
         lock table {table}_default in access exclusive mode;
         create table {name} (like {table} including all excluding indexes excluding identity)
             with (fillfactor = {fill});
-        with moved as (delete from {table}_default where id >= '{first}' and id < '{end}' returning *)
+        with moved as (delete from {table}_default where {key} >= '{first}' and {key} < '{end}' returning *)
             insert into {name} select * from moved;
         alter table {table} attach partition {name} for values from ('{first}') to ('{end}');
         """

@@ -13,7 +13,8 @@ BATCH: Final = 200
 class Column(NamedTuple):
     """One column. `stale` selects `row_id`, `version`, `merchant_id`, `sealed` of rows not under the key $1, locked;
 
-    `left` counts them; `update` writes $3 where the row is $1 and its version $2.
+    `left` counts them; `update` writes $3 where the row is $1 and its version $2. `bound_to` is the column that a
+    secret is bound to, where it has moved since.
     """
 
     table: str
@@ -21,6 +22,7 @@ class Column(NamedTuple):
     stale: str
     left: str
     update: str
+    bound_to: str | None = None
 
 
 _IS_STALE: Final = "substring({} from 2 for 8) <> $1"
@@ -50,6 +52,32 @@ COLUMNS: Final = (
             """,
         update="update operations set secret_input = $3 where id = $1 and $2 = 1 and secret_input is not null",
     ),
+    Column(
+        table="webhook_endpoints",
+        column="sealed",
+        stale=f"""
+            select id as row_id, secret_version as version, merchant_id, sealed from webhook_endpoints
+             where {_IS_STALE.format("sealed")} order by id limit {BATCH} for update
+            """,
+        left=f"select count(*) from webhook_endpoints where {_IS_STALE.format('sealed')}",
+        update="update webhook_endpoints set sealed = $3 where id = $1 and secret_version = $2",
+    ),
+    Column(
+        table="webhook_endpoints",
+        column="previous_sealed",
+        stale=f"""
+            select id as row_id, secret_version - 1 as version, merchant_id, previous_sealed as sealed
+              from webhook_endpoints
+             where previous_sealed is not null and {_IS_STALE.format("previous_sealed")}
+             order by id limit {BATCH} for update
+            """,
+        left=f"""
+            select count(*) from webhook_endpoints
+             where previous_sealed is not null and {_IS_STALE.format("previous_sealed")}
+            """,
+        update="update webhook_endpoints set previous_sealed = $3 where id = $1 and secret_version = $2 + 1",
+        bound_to="sealed",
+    ),
 )
 
 
@@ -71,5 +99,5 @@ async def stale(connection: Connection, column: Column, sealer: Sealer) -> int:
 
 
 def _rewrapped(column: Column, sealer: Sealer, row: asyncpg.Record) -> bytes:
-    where = place(column.table, column.column, row["row_id"], row["version"], row["merchant_id"])
+    where = place(column.table, column.bound_to or column.column, row["row_id"], row["version"], row["merchant_id"])
     return sealer.rewrap(bytes(row["sealed"]), place=where)

@@ -29,9 +29,9 @@ class AuditEventObject(Struct, kw_only=True):
     """One change by a key or a person, or a sign-in.
 
     `actor` is the id of an API key or a user, "operator:…" for the installation's command line, or "anonymous" for who
-    has not signed in. `ip` is the client's, as trusted proxies saw it. `changes` are the new values; of settings only the names. `position`,
-    `prev_hash` and `hash` are its place in the chain of this merchant and mode, null until it is sealed, a second
-    later: `hash` is SHA-256, in hex, over the canonical JSON (RFC 8785) of this object without `hash`.
+    has not signed in. `ip` is the client's, as trusted proxies saw it. `changes` are the new values; of settings only
+    the names. `position`, `prev_hash` and `hash` are its place in the chain of this merchant and mode, null until it is
+    sealed, a second later: `hash` is SHA-256, in hex, over the canonical JSON (RFC 8785) of this object without `hash`.
     """
 
     id: str

@@ -117,7 +117,7 @@ def _renewed(services: Services, account: StoredAccount, settings: Struct | None
     if settings is None:
         return None
     spec, before, wanted = PROVIDERS[account.provider], _opened(services, account), account_settings.given(settings)
-    private_targets = services.private_targets
+    private_targets = services.settings.private_targets
     account_settings.check(spec, wanted, livemode=account.livemode, private_targets=private_targets)
     account_settings.refuse_identity(spec, before, wanted)
     after = msgspec.structs.replace(before, **wanted)

@@ -15,29 +15,40 @@ from msgspec import Struct
 from gateway import ids
 from gateway.payments.model import Operation, Payment
 from gateway.payments.views import encode, timestamp
-from gateway.store import audit, callback_log, exchanges, payments
+from gateway.store import audit, callback_log, exchanges, payments, webhook_deliveries
 from gateway.store import timeline as store
 from gateway.store.audit import StoredAudit
 from gateway.store.callback_log import LoggedCallback
 from gateway.store.database import Connection
 from gateway.store.exchanges import StoredExchange
 from gateway.store.timeline import TimelineEvent
+from gateway.store.webhook_deliveries import StoredAttempt
 from gateway.usecases import replay_callback
 from providers.contract import Verb
 from providers.redaction import mask_text
 
-Kind: TypeAlias = Literal["route", "operation", "exchange", "callback", "outcome", "event", "review"]
+Kind: TypeAlias = Literal["route", "operation", "exchange", "callback", "outcome", "event", "delivery", "review"]
 
 MOST_DECISIONS: Final = 1_000  # of persons, about one payment
 MOST_EXCHANGES: Final = 500
-_ORDER: Final[tuple[Kind, ...]] = ("route", "operation", "exchange", "callback", "outcome", "review", "event")
+_ORDER: Final[tuple[Kind, ...]] = (
+    "route",
+    "operation",
+    "exchange",
+    "callback",
+    "outcome",
+    "review",
+    "event",
+    "delivery",
+)
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
     """One thing that happened. `operation` is the one it belongs to; `evidence` depends on `kind`, and is masked.
 
     route: why this account · operation: what was to be asked · exchange: what was sent and answered · callback: what
-    came · outcome: what was last said, and by whom · review: what a person decided · event: what was told.
+    came · outcome: what was last said, and by whom · review: what a person decided · event: what was told ·
+    delivery: an attempt to send it to a webhook endpoint.
     """
 
     object: Literal["timeline_entry"] = "timeline_entry"
@@ -69,8 +80,11 @@ async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, pa
     for operation in operations:
         entries += _of_operation(operation, told=operation.id in kept_of)
     entries += map(_callback, await callback_log.of_operations(connection, merchant_id, livemode, named))
-    told = [payment_id, *(each.id for each in operations if each.verb is Verb.REFUND)]
-    entries += map(_event, await store.events(connection, merchant_id, told))
+    objects = [payment_id, *(each.id for each in operations if each.verb is Verb.REFUND)]
+    told = {each.id: each for each in await store.events(connection, merchant_id, objects)}
+    entries += map(_event, told.values())
+    attempts = await webhook_deliveries.attempts(connection, merchant_id, list(told))
+    entries += [_delivery(each, told[each.event_id]) for each in attempts]
     shown_id = ids.show(ids.PAYMENT, payment_id)
     decided = await audit.page(connection, merchant_id, livemode, object_id=shown_id, limit=MOST_DECISIONS)
     entries += map(_decision, decided)
@@ -163,6 +177,21 @@ def _event(event: TimelineEvent) -> _Entry:
     if about.review is not None:
         evidence["review"] = about.review["reason"]
     return _Entry(event.created_at, "event", None, event.type, evidence)
+
+
+def _delivery(attempt: StoredAttempt, event: TimelineEvent) -> _Entry:
+    endpoint = ids.show(ids.WEBHOOK_ENDPOINT, attempt.endpoint_id)
+    evidence = {
+        "event": ids.show(ids.EVENT, attempt.event_id),
+        "endpoint": endpoint,
+        "attempt": attempt.attempt,
+        "duration_ms": attempt.duration_ms,
+        "response_status": attempt.response_status,
+        "response_excerpt": attempt.response_excerpt,
+        "error": attempt.error,
+    }
+    what = attempt.error or f"answered {attempt.response_status}"
+    return _Entry(attempt.started_at, "delivery", None, f"{event.type} to {endpoint}: {what}", evidence)
 
 
 def _decision(row: StoredAudit) -> _Entry:

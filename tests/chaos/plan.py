@@ -27,6 +27,7 @@ POINTS = {
     "callback_before_persist": (APIS, 10),
     "callback_after_persist": (APIS, 10),
     "sweep_mid": (WORKERS, 5),
+    "webhook_after_answer": (WORKERS, 20),
 }
 API_POINTS = tuple(point for point, (who, _) in POINTS.items() if who == APIS)
 WORKER_POINTS = tuple(point for point, (who, _) in POINTS.items() if who == WORKERS)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from gateway.processes import free_port
 from tests.docs.pages import PAGES, agrees, examples, text_of
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
@@ -38,6 +39,7 @@ def run(mypay: Installation, directory: Path, scripts: list[str]) -> list[str]:
     demo |= {"email": mypay.email, "password": mypay.password}
     (directory / ".mypay/demo.json").write_text(json.dumps(demo))
     text = f"\necho; echo '{MARK}'\n".join(["set -eu -o pipefail", *scripts])
+    text = re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", text)
     shell = subprocess.run(
         ["bash", "-c", text.replace("http://localhost:5000", mypay.base_url)],
         cwd=directory,
@@ -58,6 +60,7 @@ def test_there_is_something_to_run() -> None:
         "docs/guides/audit.md",
         "docs/guides/routing.md",
         "docs/guides/people-and-keys.md",
+        "docs/guides/receive-webhooks.md",
         "docs/guides/run.md",
     }
 

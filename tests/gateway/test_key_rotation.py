@@ -6,20 +6,21 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
-from gateway import ids, return_pages
+from gateway import ids, return_pages, webhook_signing
 from gateway.clock import Clock
 from gateway.sealing import SealBroken, Sealer, place
 from gateway.settings import Settings
 from gateway.startup import StartupError, check
-from gateway.store import audit, engine, sealed
+from gateway.store import audit, engine, sealed, webhook_endpoints
 from gateway.store.accounts import Configuration
 from gateway.store.audit import AuditRow
 from gateway.store.database import Pool, create_pool
+from gateway.store.webhook_endpoints import StoredEndpoint
 from gateway.usecases import audit_trail, rotate_keys
 from providers.contract import Secret
 from providers.sandbox.spec import SandboxAccount
@@ -89,6 +90,53 @@ async def with_otp(pool: Pool, settings: Settings) -> Story:
     return story
 
 
+ENDPOINT_KEYS = [webhook_signing.new_keys(asymmetric=each) for each in (True, False)]  # of versions 1 and 2
+
+
+async def webhook_endpoint(pool: Pool, settings: Settings) -> StoredEndpoint:
+    """An endpoint whose secret was rotated a moment ago: both versions sign."""
+    sealer, endpoint_id, merchant_id = Sealer(*settings.keys("seal")), ids.new(), uuid.uuid4()
+    old, new = (
+        webhook_endpoints.seal(sealer, keys, endpoint_id=endpoint_id, version=version, merchant_id=merchant_id)
+        for version, keys in enumerate(ENDPOINT_KEYS, 1)
+    )
+    now = datetime.now(UTC)
+    made = StoredEndpoint(
+        id=endpoint_id,
+        merchant_id=merchant_id,
+        livemode=False,
+        url="https://shop.example/hook",
+        events=["*"],
+        description=None,
+        status="enabled",
+        disabled_reason=None,
+        secret_version=2,
+        sealed=new,
+        previous_sealed=old,
+        previous_expires_at=now + timedelta(days=1),
+        sequence=0,
+        backlog_cursor=None,
+        created_at=now,
+        updated_at=now,
+    )
+    async with pool.acquire() as connection:
+        await connection.execute("insert into merchants (id, name) values ($1, 'Shop')", merchant_id)
+        await webhook_endpoints.insert(connection, made)
+    return made
+
+
+async def signing_keys(pool: Pool, settings: Settings, endpoint: StoredEndpoint) -> list[webhook_signing.SigningKeys]:
+    """The keys of its row, of the version before first."""
+    row = await pool.fetchrow("select sealed, previous_sealed from webhook_endpoints where id = $1", endpoint.id)
+    sealer = Sealer(*settings.keys("seal"))
+    return [
+        webhook_endpoints.open_keys(
+            sealer, sealed, endpoint_id=endpoint.id, version=version, merchant_id=endpoint.merchant_id
+        )
+        for version, sealed in enumerate((row["previous_sealed"], row["sealed"]), 1)
+    ]
+
+
 async def test_everything_is_under_the_new_key_afterwards(
     settings: Settings, during: Settings, after: Settings, pool: Pool
 ) -> None:
@@ -104,15 +152,17 @@ async def test_everything_is_under_the_new_key_afterwards(
             livemode=True,
         )
         await audit_trail.seal(settings, connection, datetime.now(UTC))
+    endpoint = await webhook_endpoint(pool, settings)
     before = await pool.fetch("select sealed from account_settings order by account_id")
 
     made += await accounts(during, 1)  # sealed during the change, under the new key
     assert await api_keys(during, made) == ["0", "1", "2", "3", "4", "0"]
     done = await rotate_keys.rotate(during, pool, Clock(), "operator:me")
-    assert done == {"account_settings": 5, "operations": 1, "audit_anchors": 1}
+    assert done == {"account_settings": 5, "operations": 1, "webhook_endpoints": 2, "audit_anchors": 1}
 
     assert await api_keys(after, made) == ["0", "1", "2", "3", "4", "0"]
     assert await otp_of(story, after) == OTP
+    assert await signing_keys(pool, after, endpoint) == ENDPOINT_KEYS
     with pytest.raises(SealBroken, match="another SECRET_KEY"):
         await api_keys(settings, made[:1])
     rewrapped = await pool.fetch("select sealed from account_settings order by account_id limit 5")
@@ -127,10 +177,11 @@ async def test_everything_is_under_the_new_key_afterwards(
     )
     assert [(row["actor"], row["action"], row["merchant_id"]) for row in rows] == [
         ("operator:me", "secret_key.rotate", ids.NIL)
-    ] * 3
+    ] * 5
     assert await rotate_keys.rotate(during, pool, Clock(), "operator:me") == {  # again changes nothing
         "account_settings": 0,
         "operations": 0,
+        "webhook_endpoints": 0,
         "audit_anchors": 0,
     }
 
@@ -223,6 +274,7 @@ async def test_every_column_of_secrets_is_in_the_list(pool: Pool) -> None:
     plain = {
         *("api_keys.key_hash", "idempotency_keys.fingerprint", "idempotency_keys.response", "events.body"),
         *("callbacks.body", "dead_letters.key", "dead_letters.value"),
+        *("refresh_tokens.token_hash", "sign_in_attempts.subject"),
         *("audit_events.prev_hash", "audit_events.hash", "audit_anchors.hash", "audit_anchors.signature"),
     }
     rows = await pool.fetch(

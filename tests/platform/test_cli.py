@@ -59,7 +59,7 @@ def mypay(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (("api",), {}, r"SECRET_KEY is not set: .*"),
         (("worker",), {**GOOD, "REDIS_PORT": "six"}, r"REDIS_PORT is not valid: .*"),
         (("migrate",), {**GOOD, "DATABASE_URI": "mysql://x"}, r"DATABASE_URI does not name a PostgreSQL database: .*"),
-        (("worker", "--roles", "executor,notifier"), GOOD, r"Unknown role notifier: there are executor, .*"),
+        (("worker", "--roles", "executor,cook"), GOOD, r"Unknown role cook: there are executor, .*"),
         (("worker", "--providers", "paypal"), GOOD, r"Unknown provider paypal: there are .*sandbox.*"),
         (("simulator", "paypal"), {}, r"Unknown simulator paypal: there are .*sandbox.*"),
         (("simulator", "sandbox=x"), {}, r"A simulator's port is a number, as in sandbox=5101\."),

@@ -6,6 +6,7 @@ import ssl
 
 import pytest
 
+from providers.addresses import PublicNetwork
 from providers.contract import ConfigurationMissing, HttpRequest, NotSent, Pending, Succeeded
 from providers.transport import Caller, LeaseTooShort
 from tests.providers.peers import (
@@ -33,6 +34,22 @@ async def test_refused(call):
 
 async def test_no_such_host(call):
     assert isinstance(await call("http://nowhere.invalid"), NotSent)
+
+
+async def test_an_address_that_is_not_of_the_public_internet(peer):
+    """A merchant's `base_url` whose name leads inside: nothing is connected to."""
+    connections = []
+
+    async def behave(reader, writer):
+        connections.append(writer)
+
+    url = (await peer(behave)).replace("127.0.0.1", "localhost")
+    caller = Caller(DEFAULT, Account(), url, network=PublicNetwork())
+    try:
+        assert await caller.call(charge(), deadline_s=5) == NotSent(detail="AddressRefused")
+    finally:
+        await caller.aclose()
+    assert connections == []
 
 
 async def test_nobody_accepts(call):
