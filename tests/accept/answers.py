@@ -9,7 +9,7 @@ import msgspec
 from tests.accept.twins import Api
 from tests.http.wire import Answer
 
-VARYING = {"request-id", "server-timing", "date", "idempotency-replayed"}
+VARYING = {"request-id", "server-timing", "date", "idempotency-replayed", "ratelimit"}
 
 
 def lasting(answer: Answer) -> tuple[int, dict[str, str], bytes]:
