@@ -391,6 +391,13 @@ class VerbSpec(Struct, frozen=True, kw_only=True):
     several: bool = True
 
 
+class Market(Struct, frozen=True, kw_only=True):
+    """Where an account takes payments, if not everywhere that its provider does: countries (ISO 3166), currencies."""
+
+    countries: frozenset[str]
+    currencies: frozenset[str]
+
+
 class ReferenceFormat(Struct, frozen=True, kw_only=True):
     """The alphabet and exact length of the references that we make for a provider.
 
@@ -428,7 +435,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     `settings` is the Struct of an account's credentials: it becomes the API's schema; `identity` names those of its
     members that say whose money it is and never change (merchant code, market, address); `base_url` tells where to
     send, given an account's settings and whether it is live (or raises `ConfigurationMissing`). `whole_units`:
-    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `receipts`:
+    currencies of which the provider takes whole units only (other amounts are refused, never rounded). `market`, from
+    an account's settings (those of `identity`): where it takes payments, if not everywhere. `receipts`:
     where a request has one name and the money that it moves another, a regular expression of the latter: a receipt
     replaces the request's name, and only two receipts are two movements of money. `statuses` and `declines` are
     the provider's words and what they mean to us; flows and callbacks read the same tables, so a poll and a callback
@@ -456,6 +464,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     statuses: Mapping[str, type[Outcome]] = {}
     declines: Mapping[str, DeclineCode] = {}
     whole_units: frozenset[str] = frozenset()
+    market: Callable[[Any], Market] | None = None
     receipts: str | None = None
     trigger_phones: str | None = None  # a regular expression: test accounts take these numbers as they are
     slots: int = 64  # calls in flight per account and process

@@ -37,6 +37,10 @@ class Candidate(Protocol):
     def enabled(self) -> bool: ...
     @property
     def priority(self) -> int: ...
+    @property
+    def countries(self) -> Sequence[str] | None: ...  # None: all of its provider's
+    @property
+    def currencies(self) -> Sequence[str] | None: ...
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -101,9 +105,9 @@ def unfit(wanted: Wanted, account: Candidate, spec: ProviderSpec | None) -> Reas
         return Reason.DISABLED
     if account.livemode != wanted.livemode:
         return Reason.MODE
-    if wanted.currency not in spec.currencies:
+    if wanted.currency not in (account.currencies or spec.currencies):
         return Reason.CURRENCY
-    if wanted.country is not None and wanted.country not in spec.countries:
+    if wanted.country is not None and wanted.country not in (account.countries or spec.countries):
         return Reason.COUNTRY
     if wanted.method not in spec.methods or wanted.verb not in spec.verbs:
         return Reason.METHOD

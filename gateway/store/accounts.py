@@ -52,6 +52,15 @@ class SettingsVersions(SQLAlchemyAsyncRepository[AccountSettings]):
     model_type = AccountSettings
 
 
+def market_of(provider: str, settings: Struct) -> tuple[list[str] | None, list[str] | None]:
+    """The countries and currencies of the account with these settings; None: all of its provider's."""
+    market = PROVIDERS[provider].market
+    if market is None:
+        return None, None
+    its = market(settings)
+    return sorted(its.countries), sorted(its.currencies)
+
+
 class Configuration:
     """Everything that is configured in the database. The caller owns the engine, and disposes of it."""
 
@@ -99,6 +108,7 @@ class Configuration:
         Raises `ConfigurationError` when there is no such provider or merchant, or the settings are another provider's.
         """
         _check_settings(provider, settings)
+        countries, currencies = market_of(provider, settings)
         account = Account(
             id=ids.new(),
             merchant_id=merchant_id,
@@ -108,6 +118,8 @@ class Configuration:
             priority=priority,
             callback_token=secrets.token_urlsafe(CALLBACK_TOKEN_BYTES),
             settings_version=1,
+            countries=countries,
+            currencies=currencies,
         )
         with _explained(FOREIGN_KEY_VIOLATION, _no_merchant(merchant_id)):
             async with self._transaction() as session:

@@ -23,6 +23,8 @@ class StoredAccount(Struct, frozen=True, kw_only=True):
     settings_version: int
     created_at: datetime
     updated_at: datetime
+    countries: list[str] | None
+    currencies: list[str] | None
     sealed: bytes
     last_check: bytes | None = None  # JSON
 

@@ -40,6 +40,8 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     callback_token: str
     settings_version: int
     created_at: datetime
+    countries: list[str] | None = None  # its market; None: its provider's
+    currencies: list[str] | None = None
 
 
 _ACCOUNT: Final = f"select {', '.join(AccountRow.__struct_fields__)} from accounts"

@@ -76,6 +76,8 @@ class Account(Table):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_check: Mapped[dict[str, str | None] | None] = mapped_column(JSONB(none_as_null=True))
+    countries: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    currencies: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
     __table_args__ = (Index("accounts_merchant", "merchant_id", "livemode", "priority", "created_at"),)
 

@@ -13,7 +13,7 @@ from gateway.payments.errors import MyPayError
 from gateway.payments.views import encode, timestamp
 from gateway.services import Services
 from gateway.store import configured_accounts as store
-from gateway.store.accounts import CALLBACK_TOKEN_BYTES
+from gateway.store.accounts import CALLBACK_TOKEN_BYTES, market_of
 from gateway.store.configured_accounts import StoredAccount
 from gateway.store.credentials import open_settings, seal_settings
 from gateway.store.database import Connection
@@ -130,6 +130,7 @@ async def _known_at_once(services: Services, asker: Asker) -> None:
 
 
 def _account(asker: Asker, new: NewAccount, now: datetime) -> StoredAccount:
+    countries, currencies = market_of(new.provider, new.settings)
     return StoredAccount(
         id=ids.new(at_ms=int(now.timestamp() * 1000)),
         merchant_id=asker.merchant_id,
@@ -142,6 +143,8 @@ def _account(asker: Asker, new: NewAccount, now: datetime) -> StoredAccount:
         settings_version=1,
         created_at=now,
         updated_at=now,
+        countries=countries,
+        currencies=currencies,
         sealed=b"",
     )
 

@@ -50,6 +50,7 @@ SPEC: Final = ProviderSpec(
     statuses={word: Declined if isinstance(meant, DeclineCode) else meant for word, meant in _WORDS.items()},
     declines={word: meant for word, meant in _WORDS.items() if isinstance(meant, DeclineCode)},
     whole_units=spec.WHOLE_UNITS,
+    market=spec.market,
     trigger_phones=spec.TRIGGERS,
     slots=256,  # charges that wait for their payers
     login_expired=wire.login_refused,
