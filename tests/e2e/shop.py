@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import asyncpg
 import httpx
@@ -17,6 +17,19 @@ from tests.support.installation import Installation
 FINAL: Final = ("succeeded", "failed", "canceled", "expired")
 PATIENCE_S: Final = 60.0
 K = TypeVar("K")
+
+
+class Ending(NamedTuple):
+    """How a refund or payout ends; `moved`: how often money went out."""
+
+    status: str
+    failure: str | None = None
+    moved: int = 1
+
+
+def ending(shown: dict[str, Any], moved: list[Any]) -> Ending:
+    """How it ended, and how often its provider's ledger says that money went out."""
+    return Ending(shown["status"], shown["failure"] and shown["failure"]["code"], len(moved))
 
 
 class Ended(dict[K, Any], Generic[K]):
@@ -81,6 +94,22 @@ class Shop:
         path = {"sandbox": "/v1/charges", "cpay": "/api/cpaypayments/paymentrequest/async/transactions"}[provider]
         asked = [each for each in ledger["requests"] if (each["method"], each["path"]) == ("POST", path)]
         return len(ledger["charges"]), len(asked)
+
+    async def moved(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make a refund or payout, and show it once it is over."""
+        made = await self.client.post(path, headers=self.mypay.headers(), json=body)
+        assert made.status_code == 201, made.text
+
+        async def over() -> dict[str, Any] | None:
+            shown = await self.client.get(f"{path}/{made.json()['id']}", headers=self.mypay.headers())
+            return dict(shown.json()) if shown.json()["status"] in ("succeeded", "failed") else None
+
+        return dict(await within(over))
+
+    async def payout_reference(self, payout: str) -> str:
+        """What its provider knows it by."""
+        sql = "select reference from operations where payment_id = $1 and verb = 'payout'"
+        return str(await self.pool.fetchval(sql, ids.read(ids.PAYOUT, payout)))
 
     async def events(self, payment: str) -> list[asyncpg.Record]:
         """Its events in order of their sequence, which has no gap."""

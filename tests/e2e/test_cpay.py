@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.e2e.shop import Ended, Shop, phone, shop, within
+from tests.e2e.shop import Ended, Ending, Shop, ending, phone, shop, within
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
 
@@ -80,6 +80,11 @@ async def push_account(merchant: Shop) -> str:
 @pytest.fixture(scope="module")
 async def otp_account(merchant: Shop) -> str:
     return await open_account(merchant, "otp")
+
+
+@pytest.fixture(scope="module")
+async def card_account(merchant: Shop) -> str:
+    return await open_account(merchant, "card")
 
 
 async def pay(merchant: Shop, digits: str, account: str, **more: Any) -> str:
@@ -221,3 +226,43 @@ async def test_a_confirm_without_an_answer_is_asked_about(merchant: Shop, otp_ac
     assert (shown["status"], await confirms(merchant, payment)) == ("succeeded", 1)
     await within(is_closed, merchant, payment)
     assert len((await merchant.ledger(payment, "cpay"))["charges"]) == 1
+
+
+# --- A card at C-Pay's page ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("decision", "status", "charges"), [("yes", "succeeded", 1), ("no", "failed", 0)])
+async def test_the_payer_enters_a_card_at_c_pays_page(
+    merchant: Shop, card_account: str, decision: str, status: str, charges: int
+) -> None:
+    more = {"return_url": "https://shop.example/back", "prefer": "wait=20"}
+    made = await merchant.pay(phone("000"), provider="cpay", account=card_account, **more)
+    assert (made["status"], made["next_action"]["type"]) == ("requires_action", "redirect")
+    page = made["next_action"]["url"]
+    assert page.startswith(merchant.mypay.simulators["cpay"])
+    assert (await merchant.client.post(page, params={"pay": decision})).status_code < 400
+    shown = await merchant.final(made["id"])
+    assert shown["status"] == status
+    assert len((await merchant.ledger(made["id"], "cpay"))["charges"]) == charges
+
+
+# --- Payouts to wallets ------------------------------------------------------------------------------------------
+
+PAYOUTS = {
+    "000": Ending("succeeded"),
+    "002": Ending("failed", "declined", 0),
+    "005": Ending("succeeded"),  # made, and never answered: found among the day's payouts
+    "006": Ending("succeeded"),  # made, and answered with an error
+}
+
+
+async def test_payouts_end_as_promised(merchant: Shop, push_account: str) -> None:
+    async def live(digits: str) -> Ending:
+        body = {"amount": 15000, "currency": "LSL", "account": push_account}
+        shown = await merchant.moved("/v1/payouts", {**body, "destination": {**phone(digits), "name": "Mpho Mokoena"}})
+        ledger = await merchant.ledger(shown["id"], "cpay")
+        assert len([each for each in ledger["requests"] if each["method"] == "POST"]) == 1, "sent once"
+        return ending(shown, ledger["payouts"])
+
+    found = dict(zip(PAYOUTS, await asyncio.gather(*map(live, PAYOUTS)), strict=True))
+    assert found == PAYOUTS

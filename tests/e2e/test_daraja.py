@@ -6,14 +6,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from gateway import ids
 from providers.contract import Secret, Succeeded
 from providers.daraja import operations
 from providers.daraja.cases import CERTIFICATE
 from providers.daraja.spec import DarajaAccount
 from providers.registry import PROVIDERS
 from providers.transport import Caller
-from tests.e2e.shop import Ended, Shop, shop, within
+from tests.e2e.shop import Ended, Ending, Shop, ending, shop, within
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
 
@@ -160,14 +159,6 @@ async def test_cents_and_other_countries_have_no_route(merchant: Shop, account: 
 # --- Refunds and payouts ----------------------------------------------------------------------------------------------
 
 
-class Ending(NamedTuple):
-    """How a refund or payout ends; `moved`: how often money went out."""
-
-    status: str
-    failure: str | None = None
-    moved: int = 1
-
-
 PAYOUTS: Final = {
     "000": Ending("succeeded"),
     "002": Ending("failed", "insufficient_funds", 0),
@@ -187,61 +178,40 @@ REFUNDS: Final = {
 }
 
 
-async def post(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await merchant.client.post(path, headers=merchant.mypay.headers(), json=body)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-async def settled(merchant: Shop, path: str) -> dict[str, Any]:
-    """The refund or payout, once it is over."""
-
-    async def over() -> dict[str, Any] | None:
-        shown = (await merchant.client.get(path, headers=merchant.mypay.headers())).json()
-        return shown if shown["status"] in ("succeeded", "failed") else None
-
-    return dict(await within(over))
-
-
 async def ledger(merchant: Shop, reference: str) -> dict[str, list[dict[str, Any]]]:
     url = f"{merchant.mypay.simulators['daraja']}/_simulator/ledger"
     return dict((await merchant.client.get(url, params={"reference": reference})).json())
 
 
 async def test_payouts_end_as_promised(merchant: Shop, account: str) -> None:
-    async def live(digits: str) -> tuple[str, str | None, int, bool]:
+    async def live(digits: str) -> Ending:
         to = {"type": "mobile_money", "phone": f"+254708300{digits}"}
         body = {"amount": 15000, "currency": "KES", "account": account, "destination": to}
-        made = await post(merchant, "/v1/payouts", body)
-        shown = await settled(merchant, f"/v1/payouts/{made['id']}")
-        sql = "select reference from operations where payment_id = $1 and verb = 'payout'"
-        reference = await merchant.pool.fetchval(sql, ids.read(ids.PAYOUT, made["id"]))
-        paid = (await ledger(merchant, reference))["payouts"]
-        named = [each["id"] for each in paid] == [shown["provider_reference"]]
-        return shown["status"], shown["failure"] and shown["failure"]["code"], len(paid), named
+        shown = await merchant.moved("/v1/payouts", body)
+        paid = (await ledger(merchant, await merchant.payout_reference(shown["id"])))["payouts"]
+        assert [shown["provider_reference"]] * len(paid) == [each["id"] for each in paid]
+        return ending(shown, paid)
 
     found = dict(zip(PAYOUTS, await asyncio.gather(*map(live, PAYOUTS)), strict=True))
-    assert found == {digits: (*ending, ending.moved == 1) for digits, ending in PAYOUTS.items()}
+    assert found == PAYOUTS
 
 
 async def test_refunds_end_as_promised(merchant: Shop, account: str) -> None:
-    async def live(digits: str) -> tuple[str, str | None, int]:
+    async def live(digits: str) -> Ending:
         payment = await pay(merchant, "000", account, refund=digits)
         await merchant.until(payment, lambda shown: (shown["provider_reference"] or "").startswith("SIM"))
-        made = await post(merchant, "/v1/refunds", {"payment": payment})
-        shown = await settled(merchant, f"/v1/refunds/{made['id']}")
+        shown = await merchant.moved("/v1/refunds", {"payment": payment})
         given = (await ledger(merchant, (await merchant.operation(payment))["reference"]))["refunds"]
         assert (await merchant.get(payment))["amount_refunded"] == 15000 * len(given)
-        return shown["status"], shown["failure"] and shown["failure"]["code"], len(given)
+        return ending(shown, given)
 
     found = dict(zip(REFUNDS, await asyncio.gather(*map(live, REFUNDS)), strict=True))
-    assert found == {digits: tuple(ending) for digits, ending in REFUNDS.items()}
+    assert found == REFUNDS
 
 
 async def test_what_has_no_receipt_is_not_refunded(merchant: Shop, account: str, ended: Ended[str]) -> None:
     """And a refund of a part is refused: a reversal is of the whole."""
-    made = await post(merchant, "/v1/refunds", {"payment": ended["013"]["id"]})
-    shown = await settled(merchant, f"/v1/refunds/{made['id']}")
+    shown = await merchant.moved("/v1/refunds", {"payment": ended["013"]["id"]})
     assert (shown["status"], shown["failure"]["code"]) == ("failed", "invalid_request")
     assert "receipt" in shown["failure"]["provider_message"]
     body = {"payment": ended["000"]["id"], "amount": 100}

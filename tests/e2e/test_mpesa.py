@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from gateway import ids
 from providers.mpesa.cases import PUBLIC_KEY
-from tests.e2e.shop import Ended, Shop, phone, shop, within
+from tests.e2e.shop import Ended, Ending, Shop, ending, phone, shop, within
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
 
@@ -206,14 +205,6 @@ async def test_the_account_of_the_payers_market_is_chosen(merchant: Shop, accoun
 # --- Refunds and payouts ----------------------------------------------------------------------------------------------
 
 
-class Ending(NamedTuple):
-    """How a refund or payout ends; `moved`: how often money went out."""
-
-    status: str
-    failure: str | None = None
-    moved: int = 1
-
-
 PAYOUTS: Final = {
     "000": Ending("succeeded"),
     "001": Ending("succeeded"),  # accepted, and a callback
@@ -238,33 +229,11 @@ REFUNDS: Final = {  # by amount: its last digits choose
 }
 
 
-async def post(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await merchant.client.post(path, headers=merchant.mypay.headers(), json=body)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-async def settled(merchant: Shop, path: str) -> dict[str, Any]:
-    """The refund or payout, once it is over."""
-
-    async def over() -> dict[str, Any] | None:
-        shown = (await merchant.client.get(path, headers=merchant.mypay.headers())).json()
-        return shown if shown["status"] in ("succeeded", "failed") else None
-
-    return dict(await within(over))
-
-
-def ending(shown: dict[str, Any], moved: list[Any]) -> Ending:
-    return Ending(shown["status"], shown["failure"] and shown["failure"]["code"], len(moved))
-
-
 async def test_payouts_end_as_promised(merchant: Shop, account: str) -> None:
     async def live(digits: str) -> Ending:
         body = {"amount": 15000, "currency": "LSL", "account": account, "destination": phone(digits)}
-        made = await post(merchant, "/v1/payouts", body)
-        shown = await settled(merchant, f"/v1/payouts/{made['id']}")
-        sql = "select reference from operations where payment_id = $1 and verb = 'payout'"
-        reference = await merchant.pool.fetchval(sql, ids.read(ids.PAYOUT, made["id"]))
+        shown = await merchant.moved("/v1/payouts", body)
+        reference = await merchant.payout_reference(shown["id"])
         return ending(shown, (await ledger(merchant, "", reference))["payouts"])
 
     found = dict(zip(PAYOUTS, await asyncio.gather(*map(live, PAYOUTS)), strict=True))
@@ -275,8 +244,7 @@ async def test_refunds_end_as_promised(merchant: Shop, account: str) -> None:
     async def live(amount: int) -> Ending:
         payment = await pay(merchant, account, phone("000"))
         await merchant.final(payment)
-        made = await post(merchant, "/v1/refunds", {"payment": payment, "amount": amount})
-        shown = await settled(merchant, f"/v1/refunds/{made['id']}")
+        shown = await merchant.moved("/v1/refunds", {"payment": payment, "amount": amount})
         given = (await ledger(merchant, "", (await merchant.operation(payment, "refund"))["reference"]))["refunds"]
         assert sum(each["amount"] for each in given) == (await merchant.get(payment))["amount_refunded"]
         return ending(shown, given)
@@ -289,8 +257,7 @@ async def test_a_refund_is_not_taken_for_the_providers_own_doing(merchant: Shop,
     """Asked about the payment after it was refunded, M-Pesa says that it was reversed: by us."""
     payment = await pay(merchant, account, phone("000"))
     await merchant.final(payment)
-    made = await post(merchant, "/v1/refunds", {"payment": payment})
-    await settled(merchant, f"/v1/refunds/{made['id']}")
+    await merchant.moved("/v1/refunds", {"payment": payment})
     asked = len((await ledger(merchant, payment))["requests"])
     answer = await merchant.client.post(f"/v1/payments/{payment}/verify", headers=merchant.mypay.headers(), json={})
     assert answer.status_code == 200, answer.text
@@ -307,8 +274,7 @@ async def test_a_refund_is_not_taken_for_the_providers_own_doing(merchant: Shop,
 async def test_only_one_reversal_of_a_payment_is_asked_for(merchant: Shop, account: str) -> None:
     payment = await pay(merchant, account, phone("000"))
     await merchant.final(payment)
-    made = await post(merchant, "/v1/refunds", {"payment": payment, "amount": 5000})
-    assert (await settled(merchant, f"/v1/refunds/{made['id']}"))["status"] == "succeeded"
+    assert (await merchant.moved("/v1/refunds", {"payment": payment, "amount": 5000}))["status"] == "succeeded"
     body = {"payment": payment, "amount": 1000}
     answer = await merchant.client.post("/v1/refunds", headers=merchant.mypay.headers(), json=body)
     assert answer.status_code in (400, 409), answer.text

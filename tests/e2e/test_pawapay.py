@@ -176,18 +176,6 @@ async def test_settings_that_could_verify_nothing_are_refused(merchant: Shop) ->
 # --- Refunds and payouts ----------------------------------------------------------------------------------------------
 
 
-async def moved(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """A refund or payout, once it is over."""
-    made = await merchant.client.post(path, headers=merchant.mypay.headers(), json=body)
-    assert made.status_code == 201, made.text
-
-    async def over() -> dict[str, Any] | None:
-        shown = await merchant.client.get(f"{path}/{made.json()['id']}", headers=merchant.mypay.headers())
-        return dict(shown.json()) if shown.json()["status"] in ("succeeded", "failed") else None
-
-    return dict(await within(over))
-
-
 @pytest.mark.parametrize(
     ("digits", "status", "failure", "times"),
     [
@@ -200,7 +188,7 @@ async def moved(merchant: Shop, path: str, body: dict[str, Any]) -> dict[str, An
 async def test_payouts(merchant: Shop, signed: str, digits: str, status: str, failure: str | None, times: int) -> None:
     destination = {**phone(digits), "name": "Thabo Mokoena"}
     body = {"amount": 1050, "currency": "LSL", "account": signed, "destination": destination}
-    shown = await moved(merchant, "/v1/payouts", body)
+    shown = await merchant.moved("/v1/payouts", body)
     assert (shown["status"], shown["failure"] and shown["failure"]["code"]) == (status, failure)
     ledger = await merchant.ledger(shown["id"], "pawapay")
     assert [one["amount"] for one in ledger["payouts"]] == [1050] * times
@@ -211,14 +199,14 @@ async def test_a_deposit_is_given_back_in_parts(merchant: Shop, signed: str) -> 
     payment = await pay(merchant, "789", signed)
     await merchant.final(payment)
     for amount in (5000, 10000):
-        assert (await moved(merchant, "/v1/refunds", {"payment": payment, "amount": amount}))["status"] == "succeeded"
+        assert (await merchant.moved("/v1/refunds", {"payment": payment, "amount": amount}))["status"] == "succeeded"
     assert [one["amount"] for one in (await merchant.ledger(payment, "pawapay"))["refunds"]] == [5000, 10000]
     assert (await merchant.get(payment))["amount_refunded"] == 15000
 
 
 async def test_a_refund_without_an_answer_is_made_once(merchant: Shop, ended: Payments) -> None:
     payment = ended["005"]["id"]
-    assert (await moved(merchant, "/v1/refunds", {"payment": payment}))["status"] == "succeeded"
+    assert (await merchant.moved("/v1/refunds", {"payment": payment}))["status"] == "succeeded"
     assert len((await merchant.ledger(payment, "pawapay"))["refunds"]) == 1
 
 
@@ -227,6 +215,6 @@ async def test_a_refund_that_fails_can_be_tried_again(merchant: Shop, signed: st
     payment = await pay(merchant, "089", signed)
     await merchant.final(payment)
     for _ in range(2):
-        shown = await moved(merchant, "/v1/refunds", {"payment": payment})
+        shown = await merchant.moved("/v1/refunds", {"payment": payment})
         assert (shown["status"], shown["failure"]["code"]) == ("failed", "invalid_payer")
     assert (await merchant.get(payment))["amount_refunded"] == 0
