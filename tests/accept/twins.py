@@ -48,7 +48,7 @@ FULL: dict[str, Any] = {
     "expires_in": 600,
 }
 TABLES = ("idempotency_keys", "payments", "operations", "events")
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90  # the machine may be busy
 
 T = TypeVar("T")
 
