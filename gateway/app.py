@@ -27,7 +27,7 @@ from gateway.http.limits import SharedLimits
 from gateway.http.people import People
 from gateway.http.wiring import base_kwargs, base_routes
 from gateway.sealing import Sealer
-from gateway.server import die_with_parent, settle_memory
+from gateway.server import before_end, die_with_parent, settle_memory
 from gateway.services import Accounts, Services
 from gateway.settings import Settings
 from gateway.store import directory, gauges, merchants, sessions, wakeups
@@ -42,6 +42,7 @@ from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
 from gateway.tokens import AccessTokens, Claims
 from gateway.usecases.card_testing import CardTesting
+from gateway.usecases.follow_events import Tail
 from gateway.usecases.record_outcome import Recorder
 from gateway.usecases.waiters import Waiters
 from streams import dead_letters
@@ -132,6 +133,7 @@ class Process:
         stack.push_async_callback(flusher.close)
         waiters = Waiters(pool)
         stack.push_async_callback(waiters.close)
+        tail = Tail(pool, before_end)
         process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         sealer = Sealer(*settings.keys("seal"))
         stack.push_async_callback(self._limiter.close)
@@ -139,6 +141,7 @@ class Process:
             keep_clock(clock, pool),
             wakeups.listen(settings, process, waiters.hint),
             keep_last_used(pool, clock, self.used_keys),
+            tail.run(),
         )
         for work in background:
             task = asyncio.create_task(work)
@@ -159,6 +162,7 @@ class Process:
             announce_callback=announcements.callback,
             resend=partial(dead_letters.resend, self.publisher),
             waiters=waiters,
+            tail=tail,
         )
 
     async def find_key(self, digest: bytes) -> directory.ApiKeyRow | None:

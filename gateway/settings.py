@@ -56,6 +56,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_per_ip: Annotated[int, Meta(ge=0)] = 1000  # and of an address, whatever its credentials; 0: no limit
     card_declines_most: Annotated[int, Meta(ge=0)] = 100  # of an account in the window; then 429; 0: no limit
     card_declines_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    events_days: Annotated[int, Meta(ge=30, le=3650)] = 30  # events, with their deliveries and attempts
+    callbacks_days: Annotated[int, Meta(ge=30, le=3650)] = 90
+    exchanges_days: Annotated[int, Meta(ge=7, le=3650)] = 30
+    audit_days: Annotated[int, Meta(ge=90, le=36_500)] = 397  # 13 months
+    dead_letters_days: Annotated[int, Meta(ge=30, le=3650)] = 90
+    idempotency_days: Annotated[int, Meta(ge=31, le=3650)] = 31
     log_file: str | None = None
     metrics_token: Secret | None = None
     accept_queue: Annotated[int, Meta(ge=1)] = 4096  # requests that may wait for the flusher before 503
@@ -144,6 +150,12 @@ _WHAT_TO_WRITE = {
     "card_declines_most": "write a number of declines, or 0 for no limit",
     "card_declines_window_s": "write a number of seconds, 1 to 86400",
     "accept_queue": "write a number of requests, at least 1",
+    "events_days": "write a number of days, at least 30",
+    "callbacks_days": "write a number of days, at least 30",
+    "exchanges_days": "write a number of days, at least 7",
+    "audit_days": "write a number of days, at least 90",
+    "dead_letters_days": "write a number of days, at least 30",
+    "idempotency_days": "write a number of days, at least 31",
     "pace": "write a factor above 0 and at most 10, such as 0.1",
 }
 

@@ -133,7 +133,8 @@ def _content(schema: dict[str, Any], media_type: str = "application/json") -> di
 
 def _success(endpoint: Endpoint) -> dict[str, Any]:
     schema = _page_of(endpoint.returns) if endpoint.is_list else _ref(endpoint.returns)
-    return {"description": endpoint.summary, "content": _content(schema)}
+    media_type = "text/event-stream" if endpoint.streams else "application/json"
+    return {"description": endpoint.summary, "content": _content(schema, media_type)}
 
 
 def _page_of(model: type) -> dict[str, Any]:
@@ -187,6 +188,9 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     named: list[dict[str, Any]] = []
     if endpoint.caller == "merchant" and endpoint.permission is not None:
         named += [{"in": "header", "required": False, **each} for each in _PERSONS_HEADERS]
+    if endpoint.streams:
+        resumes = {"type": "string", "description": "The id of the last event that was seen: the stream goes on there."}
+        named.append({"name": "Last-Event-ID", "in": "header", "required": False, "schema": resumes})
     if endpoint.keyed or endpoint.repeatable:
         named.append({"name": "Idempotency-Key", "in": "header", "required": endpoint.keyed, "schema": key})
     if endpoint.keyed:

@@ -6,6 +6,7 @@ whose day has no partition goes to the table's DEFAULT partition; `ensure` bring
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from gateway import ids
 from gateway.store.database import Connection
@@ -43,6 +44,13 @@ async def ensure(connection: Connection, today: datetime, days_ahead: int = DAYS
 def name_of(table: str, day: datetime) -> str:
     """The partition of a UTC day: events_20261125."""
     return f"{table}_{day:%Y%m%d}"
+
+
+async def has_day(connection: Connection, table: str, row_id: UUID) -> bool:
+    """Whether the day of an id has a partition: it was made, and not dropped since."""
+    name = name_of(table, ids.time_of(row_id))
+    found: bool = await connection.fetchval("select to_regclass($1) is not null", name)
+    return found
 
 
 async def _missing(connection: Connection, table: str, days: list[datetime]) -> list[datetime]:
