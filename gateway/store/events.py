@@ -39,7 +39,6 @@ class Filters(Struct, frozen=True, kw_only=True):
     family: str | None = None
     object_id: UUID | None = None
 
-
     def admit(self, type: str, object_id: UUID) -> bool:
         """Whether an event passes: what `_CONDITIONS` says in SQL."""
         return (

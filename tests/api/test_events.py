@@ -73,14 +73,15 @@ def test_next_goes_on_where_the_feed_ended(mypay: Installation, tenant: Tenant) 
 
 
 async def insert(connection: Connection, tenant: Tenant, kind: str, object_id: UUID) -> None:
+    event_id = ids.new()
     await connection.execute(
         "insert into events (id, merchant_id, livemode, root_id, object_id, type, sequence, body, created_at)"
         " values ($1, $2, false, $3, $3, $4, 1, $5, $6)",
-        ids.new(),
+        event_id,
         tenant.merchant_id,
         object_id,
         kind,
-        msgspec.json.encode({"type": kind}),
+        msgspec.json.encode({"id": ids.show(ids.EVENT, event_id), "type": kind}),
         datetime.now(UTC),
     )
 
