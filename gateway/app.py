@@ -26,11 +26,12 @@ from gateway.http.health import Check
 from gateway.http.limits import SharedLimits
 from gateway.http.people import People
 from gateway.http.wiring import base_kwargs, base_routes
+from gateway.metrics import METRICS
 from gateway.sealing import Sealer
 from gateway.server import before_end, die_with_parent, settle_memory
 from gateway.services import Accounts, Services
 from gateway.settings import Settings
-from gateway.store import directory, gauges, merchants, sessions, wakeups
+from gateway.store import directory, gauges, merchants, retention, sessions, wakeups
 from gateway.store.accept import accept
 from gateway.store.api_keys import keep_last_used
 from gateway.store.batcher import Batcher
@@ -188,6 +189,8 @@ class Process:
         """Read the gauges that live in the database."""
         async with self.services.reading() as connection:
             await gauges.refresh(connection)
+            overdue = await retention.overdue_days(connection, self._settings, self.services.clock.now())
+            METRICS.retention_overdue_days.set(overdue)
 
     def checks(self) -> dict[str, Check]:
         """The parts that readiness looks at."""

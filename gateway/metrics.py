@@ -78,6 +78,11 @@ class Metrics:
             "Age of the oldest event that is not published.",
             registry=registry,
         )
+        self.retention_overdue_days = Gauge(
+            "mypay_retention_overdue_days",
+            "For how many days the oldest data has been due to be dropped; it may be kept for what is unfinished.",
+            registry=registry,
+        )
         self.reviews_open = Gauge("mypay_reviews_open", "Payments that a person must look at.", registry=registry)
 
 

@@ -34,6 +34,7 @@ from streams.lag import Lag
 from streams.notifier import Notifier
 from streams.publisher import Publisher
 from streams.relay import Relay
+from streams.retention import Retention
 from streams.sweeper import Sweeper
 from streams.watchdog import Watchdog
 
@@ -106,6 +107,7 @@ class Worker:
                 behind=lambda: lag.behind,
             )
             self._work(stack, "sweeper", sweeper.run())
+            self._work(stack, "retention", Retention(settings, pool, clock).run())
         await self._consume(stack, pool, clock, recorder, publisher)
 
     async def _consume(

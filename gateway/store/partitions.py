@@ -19,7 +19,7 @@ KEYS: Final = {"webhook_deliveries": "event_id", "webhook_attempts": "event_id"}
 WRITTEN_ONCE: Final = ("exchanges", "webhook_attempts")
 DAYS_AHEAD: Final = 14
 LOCK_TIMEOUT: Final = "5s"  # inserts may queue behind a lock that is waited for
-_LOCK: Final = 0x6D79_7061_7901  # any constant: one `ensure` per database at a time
+LOCK: Final = 0x6D79_7061_7901  # any constant: one at a time per database makes or drops days
 
 
 async def ensure(connection: Connection, today: datetime, days_ahead: int = DAYS_AHEAD) -> list[str]:
@@ -34,7 +34,7 @@ async def ensure(connection: Connection, today: datetime, days_ahead: int = DAYS
     for table in DAY_PARTITIONED:
         async with connection.transaction():
             await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
-            await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
             for day in await _missing(connection, table, days):
                 await _make(connection, table, day, in_use=day <= midnight + timedelta(days=1))
                 made.append(name_of(table, day))
