@@ -87,7 +87,7 @@ class Retention:
             return 0
 
     async def _drop(self, day: Day, connection: Connection) -> int:
-        if await _is_kept(connection, day):
+        if not await store.exists(connection, day) or await _is_kept(connection, day):
             return 0
         marks = await store.last_positions(connection, day) if day.table == "events" else []
         await store.lock(connection, day.table)

@@ -173,6 +173,12 @@ async def be_alone(connection: Connection) -> bool:
     return alone
 
 
+async def exists(connection: Connection, day: Day) -> bool:
+    """Whether nobody has dropped it meanwhile."""
+    found: bool = await connection.fetchval("select to_regclass($1) is not null", day.name)
+    return found
+
+
 async def last_positions(connection: Connection, day: Day) -> list[tuple[UUID, bool, int]]:
     """How far the events of each merchant and mode go in a day: read along an index, before anything is locked."""
     rows = await connection.fetch(day.fill(LAST_POSITIONS), *day[2:], timeout=PATIENCE_S)
