@@ -19,6 +19,7 @@ from tests.chaos.checker import collect
 from tests.chaos.crashes import Crashes
 from tests.chaos.faults import Faults
 from tests.chaos.history import History
+from tests.chaos.listener import Listener
 from tests.chaos.load import CASES, SHORT_S, Case, Load
 from tests.chaos.observer import Observer
 from tests.chaos.plan import Fault
@@ -131,6 +132,9 @@ async def _act(
     observer = Observer(servers, f"{PREFIX}payments.events.test", evidence / "observed.jsonl", lambda: stage.wipes)
     watching = asyncio.create_task(observer.run())
     ports = [stage.links[name].port for name in ("api-1", "api-2")]
+    listener = Listener(ports, stage.demo.api_key, evidence / "streamed.jsonl")
+    await listener.begin()
+    listening = asyncio.create_task(listener.run())
     load = Load(ports, stage.demo.api_key, history, script.seed, script.cases, script.rate)
     faults = Faults(stage, say, script.seed)
     planned = plans.plan(script.seed, script.seconds) if script.faults is None else script.faults
@@ -166,9 +170,13 @@ async def _act(
         await _quiet(stage, script.settle_s, say)
     facts["lag"] = await _drained(servers)
     facts["observed_to_the_end"] = await _observed(observer)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    facts["listened_to_the_end"] = await _listened(stage, listener)
+    for task in (watching, listening):
+        task.cancel()
+    await asyncio.gather(watching, listening, return_exceptions=True)
     observer.close()
+    listener.close()
+    facts["listener"] = {"connections": listener.connections, "errors": dict(listener.errors)}
     facts["observer_errors"] = dict(observer.errors)
     facts["resources_after"] = await resources(stage)
     facts |= {
@@ -256,6 +264,15 @@ async def _drained(servers: str) -> dict[str, int]:
             break
         await asyncio.sleep(1)
     return behind
+
+
+async def _listened(stage: Stage, listener: Listener) -> bool:
+    connection = await stage.connect()
+    try:
+        events = await connection.fetchval("select count(*) from events")
+    finally:
+        await connection.close()
+    return await listener.at_end(events)
 
 
 async def _observed(observer: Observer) -> bool:

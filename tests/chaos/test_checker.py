@@ -27,7 +27,7 @@ def clean() -> Evidence:
         "command": "test", "seed": 1, "began": 0.0, "machine": "none", "skews": {}, "clients": 1, "seconds": 1.0,
         "pace": 1.0, "acknowledged": 4, "calls": {}, "quiet_after_s": 1.0, "aged": 0, "brought_forward": 0,
         "faults": {"kill": 1}, "deaths": {"api-1": 1}, "crash_points": {}, "poison": ["mark-1"], "wipes": 0, "lag": {},
-        "observed_to_the_end": True, "ended": 2_000_000_000.0,
+        "observed_to_the_end": True, "listened_to_the_end": True, "ended": 2_000_000_000.0,
         "links": {"kafka": {"reset": 0, "drop_reply": 0}},
         "resources_before": {"postgres": {"connections": 10}, "api-1": {"fds": 40, "rss_kb": 100_000}},
         "resources_after": {"postgres": {"connections": 20}, "api-1": {"fds": 50, "rss_kb": 110_000}},
@@ -68,7 +68,9 @@ def _add(
         event = f"01900000-0000-7000-8000-{position:012d}"
         row = {"id": event, "type": f"payment.{kind}", "sequence": sequence, "position": position, "digest": event}
         seen.events[payment].append(row)
-        seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event)})
+        shown = {**seen.payments[payment], "sequence": sequence}
+        seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event), "object": shown})
+        seen.streamed.append({"id": public("evt", event), "type": row["type"], "digest": event})
         seen.relay |= {"next_position": position + 1, "published_position": position}
     seen.keys.append({"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid})
     seen.callbacks.append({"id": "c", "operation_id": f"op-{name}", "state": "processed", "result": "applied"})
@@ -132,6 +134,12 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("a topic that was not read to its end", "I8", lambda seen: seen.run.update(observed_to_the_end=False)),
     ("an event without a row", "I8", lambda seen: seen.observed.append({**seen.observed[0], "id": "evt_none"})),
     ("another body on the topic", "I8", lambda seen: seen.observed[0].update(digest="x")),
+    ("an event that the stream left out", "I8b", lambda seen: seen.streamed.pop(2)),
+    ("an event twice on the stream", "I8b", lambda seen: seen.streamed.insert(1, seen.streamed[0])),
+    ("the stream out of order", "I8b", lambda seen: seen.streamed.insert(0, seen.streamed.pop(1))),
+    ("another body on the stream", "I8b", lambda seen: seen.streamed[0].update(digest="x")),
+    ("a stream that was not read to its end", "I8b", lambda seen: seen.run.update(listened_to_the_end=False)),
+    ("another status on the topic", "I8c", lambda seen: seen.observed[-1]["object"].update(status="failed")),
     ("events out of order", "I8", lambda seen: seen.observed.insert(0, seen.observed.pop(1))),
     ("a position given twice", "I8", lambda seen: seen.events[OK][1].update(position=1)),
     ("an event without a position", "I11", lambda seen: seen.events[OK][1].update(position=None)),

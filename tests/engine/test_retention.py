@@ -327,7 +327,8 @@ async def test_many_sweepers_and_writers_at_once(pool: Pool, settings: Settings)
     writing = asyncio.create_task(write())
     sweepers = [Retention(settings, pool, clock(at(60))) for _ in range(4)]
     dropped = 0
-    while await left(pool, "events") != [stamp(39), stamp(40)]:
+    tables = ("events", "webhook_deliveries", "webhook_attempts", "exchanges")
+    while [await left(pool, table) for table in tables] != [[stamp(39), stamp(40)]] * 4:
         found = await asyncio.gather(*(each.drop_days() for each in sweepers))
         dropped += sum(found)
     done.set()

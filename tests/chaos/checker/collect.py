@@ -4,6 +4,7 @@ Afterwards the evidence directory holds everything that the judgement is made fr
 
     history.jsonl     what the clients did and saw
     observed.jsonl    what a consumer of the events' topic got
+    streamed.jsonl    what a client of the event stream got
     <simulator>.jsonl the simulators' own fsynced ledgers
     payments.jsonl …  the tables, dumped here
     run.json          what was done to the installation

@@ -13,6 +13,7 @@ ASKED_AGAIN_S = 60.0
 NIL = "00000000-0000-0000-0000-000000000000"
 ENDED = frozenset({"declined", "not_sent", "lapsed", "late_succeeded"})
 PROBLEM = "application/problem+json"
+KNOWN = ("status", "amount", "amount_captured", "amount_refunded", "sequence", "failure", "review")
 FDS_MORE, RSS_TIMES, RSS_MORE_KB, CONNECTIONS_MOST = 120, 1.5, 65_536, 60
 
 
@@ -229,6 +230,36 @@ def _first_deliveries(seen: Evidence) -> Found:
             yield record["key"], f"the topic told event {record['sequence']} after {last} in log {record['log']}"
 
 
+def events_reach_the_stream(seen: Evidence) -> Found:
+    """I8b: who follows the stream from process to process sees every event once, one body, in the order of the feed."""
+    if not seen.run["listened_to_the_end"]:
+        yield None, "the reader of the stream did not see as many events as there are"
+    rows = {public("evt", row["id"]): (payment, row) for payment, rows in seen.events.items() for row in rows}
+    ordered = sorted(rows, key=lambda name: rows[name][1]["position"] or 0)
+    got = [record["id"] for record in seen.streamed]
+    if got != ordered:
+        place = next(
+            (n for n, (one, other) in enumerate(zip(got, ordered, strict=False)) if one != other), len(ordered)
+        )
+        yield None, f"the stream differs from the feed at event {place + 1}: {len(got)} seen of {len(ordered)}"
+    for record in seen.streamed:
+        payment, row = rows.get(record["id"], (None, None))
+        if row is not None and (record["digest"], record["type"]) != (row["digest"], row["type"]):
+            yield payment, f"the event {record['id']} is another one on the stream"
+
+
+def topic_tells_the_truth(seen: Evidence) -> Found:
+    """I8c: what a subscriber knows of each payment from the topic alone is what the API shows at the end."""
+    newest: dict[str, Row] = {}
+    for record in seen.observed:
+        if record["sequence"] >= newest.get(record["key"], {"sequence": 0})["sequence"]:
+            newest[record["key"]] = record
+    for payment, row in seen.payments.items():
+        known = newest.get(payment, {"object": {}})["object"]
+        if differs := {name: (known.get(name), row[name]) for name in KNOWN if known.get(name) != row[name]}:
+            yield payment, f"the topic's last word and the API's differ: {differs}"
+
+
 def nothing_is_left(seen: Evidence) -> Found:
     """I11: no event without position, no callback unhandled, no consumer behind; dead letters are what was injected."""
     for payment, rows in seen.events.items():
@@ -329,6 +360,8 @@ INVARIANTS: dict[str, Callable[[Evidence], Found]] = {
     "I6": amounts_are_bounded,
     "I7": events_tell_the_story,
     "I8": events_reach_the_topic,
+    "I8b": events_reach_the_stream,
+    "I8c": topic_tells_the_truth,
     "I11": nothing_is_left,
     "I12": errors_are_problems,
     "I13": resources_come_back,
