@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.bench import flusher, report, spans, webhooks
+from tests.bench import flusher, report, spans, streams, webhooks
 from tests.bench.load import measure
 from tests.bench.report import Row
 from tests.support.installation import Installation, installation
@@ -40,7 +40,7 @@ def main() -> None:
     begin_run()
     try:
         parts = parts_of_run()
-        rows = [*_accept(parts), *_flusher(parts), *_end_to_end(parts), *webhooks.rows(parts)]
+        rows = [*_accept(parts), *_flusher(parts), *_end_to_end(parts), *webhooks.rows(parts), *streams.rows(parts)]
     finally:
         end_run()
     report.write(Path("docs/benchmarks.md"), rows, machine())
