@@ -16,9 +16,9 @@ from pathlib import Path
 
 import uvloop
 
+from tests.chaos.cases import CASES, Case
 from tests.chaos.checker.evidence import load
 from tests.chaos.checker.invariants import check
-from tests.chaos.load import CASES, Case
 from tests.chaos.plan import Fault
 from tests.chaos.run import Script, perform
 from tests.chaos.scenes import Edit
@@ -31,7 +31,9 @@ def _mix(sandbox: dict[str, float], cpay: dict[str, float]) -> tuple[Case, ...]:
     """The cases of these names, with these shares."""
     shares = {"sandbox": sandbox, "cpay": cpay}
     return tuple(
-        replace(case, weight=shares[case.provider][case.name]) for case in CASES if case.name in shares[case.provider]
+        replace(case, weight=shares[case.provider][case.name])
+        for case in CASES
+        if case.name in shares.get(case.provider, {})
     )
 
 

@@ -14,61 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.chaos.cases import ACTED, CASES, SHORT_S, Case
 from tests.chaos.history import History
 from tests.chaos.http_client import Answer, Client, NoAnswer
 
 TRIES = 12
 PATIENT_TRIES = 100  # for what only a payer can end, who must know of it
 PAUSE_MOST_S = 2.5
-ACTED = ("otp", "redirect")  # the cases in which a payer does something
 TWICE_P = 0.03
 REUSED_P = 0.01
 WAIT_P = 0.05
 IMPATIENT_P = 0.3  # of the payers enter a code twice at once
-SHORT_S = 60  # the least that a payment may be given: those that nobody will ever pay
 FINAL = ("succeeded", "failed", "canceled", "expired")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of payment: provider, what the payer does (digits or token), and its share of the load."""
-
-    name: str
-    provider: str
-    digits: str
-    token: str | None
-    weight: float
-    short: bool = False  # ends by its expiry only: not made towards the end
-
-
-CASES = (
-    Case("ok", "sandbox", "000", "tok_ok", 30),
-    Case("later", "sandbox", "001", "tok_later", 8),
-    Case("insufficient_funds", "sandbox", "002", "tok_insufficient_funds", 5),
-    Case("canceled", "sandbox", "003", "tok_canceled", 4),
-    Case("never", "sandbox", "004", "tok_never", 2, short=True),
-    Case("timeout_charged", "sandbox", "005", "tok_timeout_charged", 3),
-    Case("error_charged", "sandbox", "006", "tok_error_charged", 4),
-    Case("error_not_charged", "sandbox", "007", "tok_error_not_charged", 3),
-    Case("reset_charged", "sandbox", "008", "tok_reset_charged", 4),
-    Case("wrong_amount", "sandbox", "009", "tok_wrong_amount", 2),
-    Case("redirect", "sandbox", "010", "tok_redirect", 3),
-    Case("otp", "sandbox", "011", "tok_otp", 4),
-    Case("duplicate_callbacks", "sandbox", "012", "tok_duplicate_callbacks", 4),
-    Case("no_callback", "sandbox", "013", "tok_no_callback", 4),
-    Case("late_success", "sandbox", "014", "tok_late_success", 3),
-    Case("slow", "sandbox", "015", "tok_slow", 2),
-    Case("forged_callback", "sandbox", "016", "tok_forged_callback", 3),
-    Case("ok", "cpay", "000", None, 10),
-    Case("denied", "cpay", "002", None, 2),
-    Case("canceled", "cpay", "003", None, 2),
-    Case("never", "cpay", "004", None, 1, short=True),
-    Case("timeout_charged", "cpay", "005", None, 2),
-    Case("error_charged", "cpay", "006", None, 2),
-    Case("no_callback", "cpay", "013", None, 3),
-    Case("three_callbacks", "cpay", "017", None, 2),
-    Case("no_wallet", "cpay", "018", None, 1),
-)
 
 
 @dataclass(frozen=True)
@@ -145,13 +102,12 @@ class Load:
     def _wish(self, dice: random.Random, name: str) -> Wish:
         cases = [case for case in self._cases if not (case.short and self.no_short)]
         case = dice.choices(cases, [case.weight for case in cases])[0]
-        phone = f"+26658{dice.randrange(1000):03d}{case.digits}"
-        method: dict[str, Any] = {"type": "mobile_money", "phone": phone}
+        method: dict[str, Any] = {"type": "mobile_money", "phone": case.phone(dice)}
         if case.token and dice.random() < 0.5:
             method = {"type": "card", "token": case.token}
         body: dict[str, Any] = {
-            "amount": dice.randrange(1, 100_000),
-            "currency": "LSL",
+            "amount": case.amount(dice),
+            "currency": case.currency,
             "provider": case.provider,
             "method": method,
             "reference": f"{self._seed}-{name}",
@@ -307,7 +263,8 @@ class Payer:
             url = urlsplit(action["url"])
             client = Client(url.port or 80)
             try:
-                await client.ask("POST", f"{url.path}?outcome={self._decides}", {})
+                pay = "yes" if self._decides == "succeeded" else "no"
+                await client.ask("POST", f"{url.path}?outcome={self._decides}&pay={pay}", {})
             except NoAnswer:
                 return
             finally:

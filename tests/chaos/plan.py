@@ -6,9 +6,10 @@ from typing import Any
 
 APIS = ("api-1", "api-2")
 WORKERS = ("worker-1", "worker-2")
-PROCESSES = (*APIS, *WORKERS, *WORKERS, "postgres", "kafka", "valkey", "sandbox", "cpay")
+PROVIDERS = ("sandbox", "cpay", "mpesa", "daraja", "pawapay", "standard_bank_pay")
+PROCESSES = (*APIS, *APIS, *WORKERS, *WORKERS, *WORKERS, "postgres", "postgres", "kafka", "kafka", "valkey", *PROVIDERS)
 POSTGRES_LINKS = tuple(f"postgres/{name}" for name in (*APIS, *WORKERS))
-LINKS = ("kafka", "valkey", "sandbox", "cpay", *APIS, "public", *POSTGRES_LINKS)
+LINKS = ("kafka", "valkey", *PROVIDERS, *APIS, "public", *POSTGRES_LINKS)
 
 # Crash points by the process that passes them, and up to how many passes are waited for.
 POINTS = {

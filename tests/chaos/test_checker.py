@@ -72,7 +72,8 @@ def _add(
         seen.relay |= {"next_position": position + 1, "published_position": position}
     seen.keys.append({"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid})
     seen.callbacks.append({"id": "c", "operation_id": f"op-{name}", "state": "processed", "result": "applied"})
-    request = {"method": "POST", "path": "/v1/charges", "reference": reference, "operation": None, "kind": "requests"}
+    path = "/v1/charges" if provider == "sandbox" else "/api/cpaypayments/payment"
+    request = {"method": "POST", "path": path, "reference": reference, "operation": None, "kind": "requests"}
     seen.requests[payment].append({**request, "provider": provider})
     if paid:
         money = {"kind": "charges", "id": f"ch-{name}", "reference": reference, "amount": 500, "currency": "LSL"}

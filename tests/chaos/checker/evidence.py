@@ -9,7 +9,7 @@ from typing import Any
 
 Row = dict[str, Any]
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, as TypeID v0.3 wants it
-SIMULATORS = ("sandbox", "cpay")
+SIMULATORS = ("sandbox", "cpay", "mpesa", "daraja", "pawapay", "standard_bank_pay")
 MONEY = ("charges", "authorizations", "refunds", "payouts")
 
 
@@ -59,6 +59,7 @@ def load(directory: Path) -> Evidence:
     found.payments = {public("pay", row["id"]): row for row in _lines(directory / "payments.jsonl")}
     for row in _lines(directory / "operations.jsonl"):
         found.operations[public("pay", row["payment_id"])].append(row)
+    references = {one["reference"]: payment for payment, rows in found.operations.items() for one in rows}
     for row in _lines(directory / "events.jsonl"):
         found.events[public("pay", row["object_id"])].append(row)
     for rows in found.events.values():
@@ -69,12 +70,15 @@ def load(directory: Path) -> Evidence:
     found.relay = next(_lines(directory / "relay.jsonl"))
     found.observed = list(_lines(directory / "observed.jsonl"))
     for name in SIMULATORS:
-        read_ledger(found, name, directory / f"{name}.jsonl")
+        read_ledger(found, name, directory / f"{name}.jsonl", references)
     return found
 
 
-def read_ledger(found: Evidence, provider: str, file: Path) -> None:
-    """Lines of `[kind, entry]`; a last line that a kill cut off was never answered for."""
+def read_ledger(found: Evidence, provider: str, file: Path, references: dict[str, str]) -> None:
+    """Lines of `[kind, entry]`; a last line that a kill cut off was never answered for.
+
+    Where a protocol does not carry the payment, `references` leads to it; what leads nowhere is under "<provider> …".
+    """
     if not file.exists():
         return
     for line in file.read_bytes().splitlines(keepends=True):
@@ -82,10 +86,12 @@ def read_ledger(found: Evidence, provider: str, file: Path) -> None:
             return
         kind, entry = json.loads(line)
         entry |= {"kind": kind, "provider": provider}
-        if kind == "requests" and entry.get("payment"):
-            found.requests[entry["payment"]].append(entry)
+        reference = entry.get("reference")
+        payment = entry.get("payment") or references.get(reference) or f"{provider} {reference}"
+        if kind == "requests" and reference:
+            found.requests[payment].append(entry)
         elif kind in MONEY:
-            found.money[entry["payment"]].append(entry)
+            found.money[payment].append(entry)
 
 
 def _lines(file: Path) -> Iterator[Row]:

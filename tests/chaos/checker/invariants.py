@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from re import fullmatch
 
 from tests.chaos.checker.evidence import Evidence, Row, public
-from tests.chaos.checker.promises import BESIDE, FINAL, FOLLOWS, ends
+from tests.chaos.checker.promises import BESIDE, FINAL, FOLLOWS, NEVER_TWICE, SENDS, ends
 
 ASKED_AGAIN_S = 60.0
 NIL = "00000000-0000-0000-0000-000000000000"
 ENDED = frozenset({"declined", "not_sent", "lapsed", "late_succeeded"})
 PROBLEM = "application/problem+json"
+PROMPT = "ws_CO_"  # Daraja's name of a prompt, which a payment keeps where no callback told the receipt's
+HEARD = ("applied", "asked")  # what became of a callback that was taken for the provider's word
+LATER_PAID = ("declined", "payer_canceled")  # the word before the last one, in the cases "late_success"
 FDS_MORE, RSS_TIMES, RSS_MORE_KB, CONNECTIONS_MOST = 120, 1.5, 65_536, 60
 
 
@@ -124,13 +128,13 @@ def _last_word_lost(seen: Evidence, payment: str, row: Row) -> bool:
     Nobody here can know; the report counts them.
     """
     names = {one["id"] for one in seen.attempts(payment)}
-    arrived = [one for one in seen.callbacks if one["operation_id"] in names and one["result"] == "applied"]
-    return (row["case"], row["failure"]) == ("late_success", "declined") and len(arrived) < 2
+    arrived = [one for one in seen.callbacks if one["operation_id"] in names and one["result"] in HEARD]
+    return row["case"] == "late_success" and row["failure"] in LATER_PAID and len(arrived) < 2
 
 
 def undetectable(seen: Evidence) -> list[str]:
     """Payments that were charged after a final decline, in a callback that never arrived."""
-    failed = {payment: row for payment, row in seen.payments.items() if row["failure"] == "declined"}
+    failed = {payment: row for payment, row in seen.payments.items() if row["failure"] in LATER_PAID}
     return [payment for payment, row in failed.items() if seen.charges(payment) and _last_word_lost(seen, payment, row)]
 
 
@@ -138,7 +142,7 @@ def _same_money(seen: Evidence, payment: str, row: Row, charge: Row) -> Found:
     if (row["amount_captured"], row["currency"]) != (charge["amount"], charge["currency"]):
         took = f"{charge['amount']} {charge['currency']}"
         yield payment, f"captured {row['amount_captured']} {row['currency']}, and the provider took {took}"
-    if row["provider_reference"] != charge["id"]:
+    if row["provider_reference"] != charge["id"] and not str(row["provider_reference"]).startswith(PROMPT):
         yield payment, f"names {row['provider_reference']}, and the provider calls it {charge['id']}"
     if charge["reference"] not in {one["reference"] for one in seen.attempts(payment)}:
         yield payment, f"was charged under a reference that is none of ours: {charge['reference']}"
@@ -287,20 +291,21 @@ def resources_come_back(seen: Evidence) -> Found:
 
 
 def sent_no_more_than_allowed(seen: Evidence) -> Found:
-    """S: a charge reaches C-Pay once at most; the sandbox gets the same operation only; and nothing goes unclaimed."""
+    """S: nothing reaches a provider twice that promises nothing about a repetition; and nothing goes unclaimed."""
     for payment, requests in seen.requests.items():
-        sent = [one for one in requests if one["method"] == "POST" and not one["path"].endswith("/confirm")]
-        attempts = {one["reference"]: one for one in seen.attempts(payment)}
+        sent = [one for one in requests if one["method"] != "GET" and fullmatch(SENDS[one["provider"]], one["path"])]
+        attempts = {one["reference"]: one for one in seen.operations.get(payment, []) if one["verb"] != "query"}
         for reference, times in Counter(one["reference"] for one in sent).items():
+            path = next(one["path"] for one in sent if one["reference"] == reference)
             attempt = attempts.get(reference)
             if attempt is None:
                 yield payment, f"was sent under a reference that is none of ours: {reference}"
             elif times > attempt["sends"]:
                 yield payment, f"reached the provider {times} times, and was claimed {attempt['sends']} times"
-            elif times > 1 and sent[0]["provider"] == "cpay":
-                yield payment, f"was sent to C-Pay {times} times, which promises nothing about a repetition"
-        if len({one["operation"] for one in sent}) > 1:
-            yield payment, "was sent under several idempotency keys"
+            elif times > 1 and fullmatch(NEVER_TWICE, path):
+                yield payment, f"was sent {times} times, of which a repetition may be another charge"
+            if len({one["operation"] for one in sent if one["reference"] == reference}) > 1:
+                yield payment, "was sent under several idempotency keys"
 
 
 def one_live_at_a_time(seen: Evidence) -> Found:

@@ -38,9 +38,9 @@ def _ends(seen: Evidence) -> Iterator[str]:
     yield f"  {calls.get('create answer', 0)} answers and timeouts for {calls.get('create invoke', 0)} wishes;"
     yield f"  {charges} charges in the providers' ledgers; {sum(map(len, seen.events.values()))} events,"
     yield f"  {len(seen.observed)} records of them seen on the topic"
-    yield f"quiet {run['quiet_after_s']} s after the last request; {run['aged']} operations that C-Pay could not answer"
-    yield "  for were then aged by three days, to the provider's declared end; of what had been published in vain,"
-    yield f"  {run['brought_forward']} appointments, up to 10 minutes away, were brought forward"
+    yield f"quiet {run['quiet_after_s']} s after the last request; {run['aged']} operations of which"
+    yield "  their providers know nothing were then aged by three days, to the declared end of asking;"
+    yield f"  {run['brought_forward']} appointments, up to 15 minutes away, were brought forward"
     if lost := undetectable(seen):
         yield f"{len(lost)} charged after a signed decline, in a callback that was lost: nobody here can know"
     yield ""
