@@ -20,21 +20,22 @@ class Case:
     weight: float
     short: bool = False  # ends by its expiry only: not made towards the end
 
-    @property
-    def currency(self) -> str:
-        """Of the provider's country."""
-        return "KES" if self.provider == KENYA else "LSL"
 
-    def amount(self, dice: random.Random) -> int:
-        """In minor units."""
-        amount = dice.randrange(1, AMOUNT_MOST)
-        return amount - amount % 100 or 100 if self.provider == KENYA else amount
+def currency_of(provider: str) -> str:
+    """Of the provider's country."""
+    return "KES" if provider == KENYA else "LSL"
 
-    def phone(self, dice: random.Random) -> str:
-        """A wallet whose last digits choose the case. (At Daraja the two before them are a reversal's.)"""
-        if self.provider == KENYA:
-            return f"+2547{dice.randrange(1000):03d}00{self.digits}"
-        return f"+26658{dice.randrange(1000):03d}{self.digits}"
+
+def amount_at(provider: str, dice: random.Random) -> int:
+    """In minor units."""
+    amount = dice.randrange(1, AMOUNT_MOST)
+    return amount - amount % 100 or 100 if provider == KENYA else amount
+
+
+def wallet(provider: str, digits: str, dice: random.Random) -> dict[str, str]:
+    """A wallet whose last digits choose what happens. (At Daraja the two before them are a reversal's.)"""
+    number = f"+2547{dice.randrange(1000):03d}00" if provider == KENYA else f"+26658{dice.randrange(1000):03d}"
+    return {"type": "mobile_money", "phone": number + digits}
 
 
 SANDBOX = (
@@ -135,4 +136,14 @@ STANDARD_BANK_PAY = (
     Case("forged_callback", "standard_bank_pay", "016", None, 1),
     Case("redirect", "standard_bank_pay", "021", None, 1),
 )
+# What moves money out: (provider, digits of the payee), and payments of these cases are given back.
+PAYEES = (
+    *(("sandbox", digits) for digits in ("000", "000", "001", "002", "005", "006", "007", "008", "012", "013", "016")),
+    *(("cpay", digits) for digits in ("000", "000", "002", "005", "006")),
+    *(("mpesa", digits) for digits in ("000", "000", "001", "002", "005", "006", "008", "010", "012", "013")),
+    *(("daraja", digits) for digits in ("000", "000", "002", "003", "005", "006", "008", "012", "013", "016", "019")),
+    *(("pawapay", digits) for digits in ("000", "000", "089", "005", "006", "008", "012", "013", "016")),
+)
+GIVEN_BACK = ("ok", "later", "timeout_charged", "error_charged", "reset_charged", "duplicate_callbacks", "no_callback")
+GIVING_BACK = ("sandbox", "mpesa", "daraja", "pawapay")
 CASES = (*SANDBOX, *CPAY, *MPESA, *DARAJA, *PAWAPAY, *STANDARD_BANK_PAY)

@@ -35,7 +35,9 @@ state = 'unknown'
 """
 # What still has to happen before it is quiet: all of it is 0 then.
 OPEN = f"""
-select (select count(*) from payments p where status in ('pending', 'processing', 'requires_action') and review is null
+select (select count(*) from refunds r where status in ('pending', 'processing') and review is null
+           and not exists (select 1 from operations o where o.id = r.id and {UNPROVABLE})) as refunds,
+       (select count(*) from payments p where status in ('pending', 'processing', 'requires_action') and review is null
            and not exists (select 1 from operations o where o.payment_id = p.id and {UNPROVABLE})) as payments,
        (select count(*) from operations where state in ('prepared', 'sent')
            and (next_publish_at is not null or state = 'sent')) as operations,
@@ -59,7 +61,8 @@ LAPSE = (
 LAPSE_EVERY_S = 20.0
 UNDER_WAY = "select count(*) from payments where status in ('pending', 'processing') and review is null"
 STILL_UNKNOWN = """
-select count(*) from payments where status in ('pending', 'processing', 'requires_action') and review is null
+select (select count(*) from payments where status in ('pending', 'processing', 'requires_action') and review is null)
+     + (select count(*) from refunds where status in ('pending', 'processing') and review is null)
 """
 
 

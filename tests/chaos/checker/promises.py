@@ -124,6 +124,7 @@ SENDS = {
     "standard_bank_pay": r"/api/v1/payments/initiate",
 }
 NEVER_TWICE = r"(/api/cpaypayments|/api/disbursements|/mpesa/stkpush|/api/v1/payments/initiate).*"
+REVERSAL = "/mpesa/reversal/v1/request"  # Daraja's, which does not carry our name for it, and is never repeated either
 UNPROVABLE = ("cpay", "daraja", "standard_bank_pay")
 
 
@@ -143,5 +144,5 @@ FOLLOWS: dict[str, frozenset[str]] = {
     "canceled": frozenset({"succeeded"}),
     "expired": frozenset({"succeeded"}),
 }
-BESIDE = frozenset({"review", "review_resolved"})
+BESIDE = frozenset({"review", "review_resolved", "refunded", "captured"})
 FINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
