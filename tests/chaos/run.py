@@ -30,7 +30,7 @@ PACKAGES = ("gateway", "streams", "providers", "migrations")
 
 # Where nothing is promised about what a provider does not find, an unknown stays one until its declared end; see `AGE`.
 UNPROVABLE = """
-state = 'unknown'
+state = 'unknown' and o.verb in ('charge', 'payout', 'refund')
     and (o.provider in ('cpay', 'daraja', 'standard_bank_pay') or (o.provider, o.verb) = ('mpesa', 'refund'))
 """
 # What still has to happen before it is quiet: all of it is 0 then.
