@@ -74,8 +74,11 @@ ENDS: dict[tuple[str, str], tuple[End, ...]] = {
     ("daraja", "error_charged"): (SUCCEEDED,),
     ("daraja", "error_not_charged"): (),
     ("daraja", "reset_charged"): (SUCCEEDED,),
-    # The callback states a shilling more than was taken; a query states no amount.
-    ("daraja", "wrong_amount"): (SUCCEEDED, ("processing", None, "amount_mismatch")),
+    # The callback states a shilling more than was taken; a query states no amount, and may be the first to be heard.
+    ("daraja", "wrong_amount"): (
+        SUCCEEDED,
+        *((status, None, "amount_mismatch") for status in ("processing", "succeeded")),
+    ),
     ("daraja", "duplicate_callbacks"): (SUCCEEDED,),
     ("daraja", "no_callback"): (SUCCEEDED,),
     ("daraja", "late_success"): LATE_SUCCESS,
