@@ -72,8 +72,8 @@ class Fault:
         return f"{self.at_s:7.1f} s  {self.kind} {self.target} {how} for {self.lasts_s:.1f} s"
 
 
-def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list[Fault]:
-    """The faults of a run of so many seconds; the last one begins soon enough to end within it."""
+def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None, calm: float = 1.0) -> list[Fault]:
+    """The faults of a run of so many seconds, `calm` times as far apart as usual; none lasts beyond it."""
     dice = random.Random(f"{seed}/plan")
     shares = KINDS if kinds is None else kinds
     faults: list[Fault] = []
@@ -85,7 +85,7 @@ def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list
         if busy_until.get(fault.target, 0) <= at_s and at_s + fault.lasts_s <= seconds:
             faults.append(fault)
             busy_until[fault.target] = at_s + fault.lasts_s + 1
-        at_s += dice.uniform(*GAP_S)
+        at_s += dice.uniform(*GAP_S) * calm
     return faults
 
 
