@@ -11,6 +11,7 @@ from tests.chaos.http_client import Client, NoAnswer
 PASSKEY = "the-passkey"
 SECRET = "whsec_5bAnb8CjQ8Y6ZNRbzgLLEc2/F0CtxnQUbRCg1pJZ5Mg="
 TOLD_EVERY_S = 1.0
+HOOKED = [f"{kind}.{end}" for kind in ("payment", "refund", "payout") for end in ("succeeded", "failed")]
 
 
 class Told(NamedTuple):
@@ -40,6 +41,14 @@ async def open_accounts(api_port: int, api_key: str, ports: dict[str, int], at: 
     ):
         await _ask(ports[one.provider], "POST", one.path, one.body)
     return [Told("pawapay", "/_simulator/callbacks", {"api_key": "pawapay-token", "url": urls["pawapay"]})]
+
+
+async def open_endpoint(api_port: int, api_key: str, url: str) -> str:
+    """A webhook endpoint for what has ended; its secret."""
+    headers = {"authorization": f"Bearer {api_key}"}
+    made = await _ask(api_port, "POST", "/v1/webhook_endpoints", {"url": url, "events": HOOKED}, headers)
+    secret: str = made["secret"]
+    return secret
 
 
 async def keep_telling(told: list[Told], ports: dict[str, int]) -> None:

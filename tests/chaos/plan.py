@@ -9,7 +9,7 @@ WORKERS = ("worker-1", "worker-2")
 PROVIDERS = ("sandbox", "cpay", "mpesa", "daraja", "pawapay", "standard_bank_pay")
 PROCESSES = (*APIS, *APIS, *WORKERS, *WORKERS, *WORKERS, "postgres", "postgres", "kafka", "kafka", "valkey", *PROVIDERS)
 POSTGRES_LINKS = tuple(f"postgres/{name}" for name in (*APIS, *WORKERS))
-LINKS = ("kafka", "valkey", *PROVIDERS, *APIS, "public", *POSTGRES_LINKS)
+LINKS = ("kafka", "valkey", "hooks", *PROVIDERS, *APIS, "public", *POSTGRES_LINKS)
 
 # Crash points by the process that passes them, and up to how many passes are waited for.
 POINTS = {

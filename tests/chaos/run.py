@@ -23,6 +23,7 @@ from tests.chaos.history import History
 from tests.chaos.load import Load
 from tests.chaos.observer import Observer
 from tests.chaos.plan import Fault
+from tests.chaos.receiver import Receiver
 from tests.chaos.resources import resources, sample
 from tests.chaos.stage import CHECKOUT, PARTITIONS, PREFIX, SIMULATORS, Stage
 
@@ -43,13 +44,16 @@ select (select count(*) from refunds r where status in ('pending', 'processing')
            and (next_publish_at is not null or state = 'sent')) as operations,
        (select count(*) from events where position is null) as unpositioned,
        (select count(*) from callbacks where state = 'received') as callbacks,
+       (select count(*) from webhook_deliveries where status = 'pending') as webhooks,
        (select next_position - 1 - published_position from relay) as unpublished
 """
 AGE = f"update operations o set sent_at = sent_at - interval '3 days', next_query_at = now() where {UNPROVABLE}"
 ASK_NOW = f"update operations o set next_query_at = now() where {UNPROVABLE}"
-# What was published again and again while nothing could take it waits up to ten minutes for its next appointment; and
-# pawaPay's "not found" counts after fifteen, M-Pesa's after five.
+# What was published again and again while nothing could take it waits up to ten minutes for its next appointment, and
+# a webhook that was refused up to a day; pawaPay's "not found" counts after fifteen minutes, M-Pesa's after five.
 LAPSE = (
+    """update webhook_deliveries set next_attempt_at = now()
+        where status = 'pending' and next_attempt_at > now() + interval '5 s'""",
     """update operations set next_publish_at = now()
         where state in ('prepared', 'unknown') and next_publish_at > now() + interval '5 s'""",
     """update callbacks set next_publish_at = now()
@@ -105,6 +109,7 @@ async def perform(script: Script, say: Callable[[str], None]) -> Path:
     script.mutate(tree)
     stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=tree, skews=skews, workers=script.workers)
     history = History(evidence / "history.jsonl")
+    receiver = Receiver(evidence / "hooks.jsonl", script.seed)
     facts: dict[str, Any] = {
         "command": script.command,
         "scene": script.scene,
@@ -119,10 +124,13 @@ async def perform(script: Script, say: Callable[[str], None]) -> Path:
     }
     try:
         say(f"seed {script.seed}: opening the stage in {script.directory}")
+        await receiver.open(stage.ports["hooks"])
         await stage.open(say)
+        receiver.secret = stage.hook_secret
         await _act(script, stage, history, facts, evidence, say)
     finally:
         history.close()
+        receiver.close()
         await stage.close()
     for name in SIMULATORS:
         shutil.copy(script.directory / "simulators" / f"{name}.jsonl", evidence)

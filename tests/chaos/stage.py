@@ -3,7 +3,7 @@
     clients ─► api-1, api-2 ─┐                 ┌─► postgres (a link for each process: one alone may be cut off)
     simulators ──► public ───┤  each arrow is  ├─► kafka
                              │  a `Link`       ├─► valkey
-    worker-1, worker-2 ──────┘                 └─► a simulator of each provider
+    worker-1, worker-2 ──────┘                 └─► a simulator of each provider, the merchant's server (hooks)
 
 Kafka's `advertised.listeners` names its link, so that every connection goes through it.
 """
@@ -29,7 +29,7 @@ from gateway.processes import end as end_process
 from gateway.seed import Demo, seed_demo
 from gateway.settings import Settings
 from streams.topics import create_topics
-from tests.chaos.accounts import keep_telling, open_accounts
+from tests.chaos.accounts import keep_telling, open_accounts, open_endpoint
 from tests.chaos.plan import PROVIDERS
 from tests.chaos.proxy import Link
 
@@ -166,7 +166,7 @@ class Stage:
         self.directory, self.pace, self.tree, self.skews = directory.resolve(), pace, tree, skews
         self.seed, self.workers = seed, WORKERS[:workers]
         self.ours = (*APIS, *self.workers)
-        self.ports = {name: free_port() for name in (*APIS, *SIMULATORS)}
+        self.ports = {name: free_port() for name in (*APIS, *SIMULATORS, "hooks")}
         self.postgres = EmbeddedPostgres(self.directory / "postgres", free_port())
         self.kafka = Kafka(self.directory / "kafka", free_port(), free_port(), CACHE)
         self.valkey = EmbeddedValkey(self.directory / "valkey", free_port())
@@ -182,6 +182,7 @@ class Stage:
         self.wipes = 0
         self._wiping = asyncio.Lock()
         self.demo: Demo
+        self.hook_secret = ""
         self.settings: Settings
 
     # --- what runs ----------------------------------------------------------------------------------------------------
@@ -268,6 +269,8 @@ class Stage:
         for name in self.ours:
             await self.ready(name)
         told = await open_accounts(self.ports["api-1"], self.demo.api_key, self.ports, self._simulator_urls())
+        hooks = f"http://127.0.0.1:{self.links['hooks'].port}/hooks"
+        self.hook_secret = await open_endpoint(self.ports["api-1"], self.demo.api_key, hooks)
         self._watch = asyncio.create_task(self._supervise())
         self._telling = asyncio.create_task(keep_telling(told, self.ports))
 

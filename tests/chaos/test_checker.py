@@ -70,6 +70,7 @@ def _add(
         row = {"id": event, "type": f"payment.{kind}", "sequence": sequence, "position": position, "digest": event}
         seen.events[payment].append(row)
         seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event)})
+        seen.hooks.append({"id": public("evt", event), "digest": event, "signed": True, "taken": True})
         seen.relay |= {"next_position": position + 1, "published_position": position}
     seen.keys.append({"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid})
     seen.callbacks.append({"id": "c", "operation_id": f"op-{name}", "state": "processed", "result": "applied"})
@@ -121,6 +122,7 @@ def _beside(seen: Evidence, prefix: str, kind: str, row: Row, rows: dict[str, Ro
     rows[name] = row
     seen.events[name].append(told)
     seen.observed.append({"log": 0, "key": seen.root(name), **told, "id": public("evt", event)})
+    seen.hooks.append({"id": public("evt", event), "digest": event, "signed": True, "taken": True})
     seen.relay |= {"next_position": position + 1, "published_position": position}
 
 
@@ -190,6 +192,10 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("another idempotency key", "S", lambda seen: [seen.requests[OK].append({**seen.requests[OK][0], "operation": "o"}),
                                                    seen.operations[OK][0].update(sends=2)]),
     ("a foreign reference", "S", lambda seen: seen.requests[OK][0].update(reference="not ours")),
+    ("a webhook that nobody took", "I8b", lambda seen: seen.hooks[2].update(taken=False)),
+    ("a webhook that was not signed", "I8b", lambda seen: seen.hooks[2].update(signed=False)),
+    ("a webhook of another body", "I8b", lambda seen: seen.hooks[2].update(digest="other")),
+    ("a webhook of no event", "I8b", lambda seen: seen.hooks[2].update(id="evt_0")),
     ("a payout that was paid twice", "I6b", lambda seen: _pay_out(seen, "succeeded", 500, 500)),
     ("a payout of which nothing came", "I6b", lambda seen: _pay_out(seen, "succeeded")),
     ("a failed payout that was paid", "I6b", lambda seen: _pay_out(seen, "failed", 500)),

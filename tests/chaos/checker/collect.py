@@ -3,6 +3,7 @@
 Afterwards the evidence directory holds everything that the judgement is made from::
 
     history.jsonl     what the clients did and saw
+    hooks.jsonl       what the merchant's server for webhooks got
     observed.jsonl    what a consumer of the events' topic got
     <simulator>.jsonl the simulators' own fsynced ledgers
     payments.jsonl …  the tables, dumped here

@@ -38,6 +38,7 @@ class Evidence:
     dead_letters: list[Row] = field(default_factory=list)
     relay: Row = field(default_factory=dict)
     observed: list[Row] = field(default_factory=list)
+    hooks: list[Row] = field(default_factory=list)  # what the merchant's server for webhooks got
     requests: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))  # what providers received
     money: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))  # what providers did
 
@@ -90,6 +91,7 @@ def load(directory: Path) -> Evidence:
     found.dead_letters = list(_lines(directory / "dead_letters.jsonl"))
     found.relay = next(_lines(directory / "relay.jsonl"))
     found.observed = list(_lines(directory / "observed.jsonl"))
+    found.hooks = list(_lines(directory / "hooks.jsonl"))
     for name in SIMULATORS:
         read_ledger(found, name, directory / f"{name}.jsonl", references)
     return found

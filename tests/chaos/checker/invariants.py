@@ -234,6 +234,21 @@ def events_reach_the_topic(seen: Evidence) -> Found:
     yield from _first_deliveries(seen, {name: payment for name, (payment, _) in rows.items()})
 
 
+def webhooks_arrive(seen: Evidence) -> Found:
+    """I8b: whatever has ended was told to the merchant's server and taken by it, signed, with one id and one body."""
+    rows = {public("evt", row["id"]): (name, row) for name, rows in seen.events.items() for row in rows}
+    taken: set[str] = set()
+    for line in seen.hooks:
+        name, row = rows.get(line["id"], (None, None))
+        if row is None or row["digest"] != line["digest"] or not line["signed"]:
+            yield name, f"the webhook {line['id']} is no event of ours, or not as it was, or not signed"
+        elif line["taken"]:
+            taken.add(line["id"])
+    for event, (name, row) in rows.items():
+        if row["type"].partition(".")[2] in ("succeeded", "failed") and event not in taken:
+            yield name, f"no webhook told of {row['type']} ({event})"
+
+
 def _first_deliveries(seen: Evidence, objects: dict[str, str]) -> Found:
     """In each log, an object whose story begins there is told in order; the first log tells every one from the start.
 
@@ -365,6 +380,7 @@ INVARIANTS: dict[str, Callable[[Evidence], Found]] = {
     "I6b": money_out_agrees,
     "I7": events_tell_the_story,
     "I8": events_reach_the_topic,
+    "I8b": webhooks_arrive,
     "I11": nothing_is_left,
     "I12": errors_are_problems,
     "I13": resources_come_back,
