@@ -1,7 +1,7 @@
 """`make guards`: each protection is taken out, one at a time, and the checker must notice; with all of them, nothing.
 
 A checker that never fails proves nothing. The runs of a scene have one seed, load and faults; only the code differs,
-in a copy of the source tree. A mutation is a text that must be found exactly once, and what is put in its place.
+in a copy of the source tree. A mutation is a text that must be found one time, and what is put in its place.
 """
 
 import argparse
