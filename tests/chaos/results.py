@@ -90,7 +90,7 @@ def sums(rows: list[Row]) -> Iterator[str]:
         yield f"| deaths of {name} | {times} |"
     yield f"| broker wiped | {sum(row['wipes'] for row in rows)} |"
     if took := [each for row in rows for each in row["recoveries_s"]]:
-        yield f"| work of a killed worker goes on (times; median, worst) | {len(took)}; {median(took)} s, {max(took)} s |"
+        yield f"| recoveries of a worker (times; median, worst) | {len(took)}; {median(took)} s, {max(took)} s |"
     yield ""
     yield "| killed at | times | bound |"
     yield "|---|---|---|"
