@@ -16,7 +16,7 @@ from gateway import addresses, ids, keys, scopes
 from gateway.http import headers
 from gateway.http.context import current
 from gateway.http.limits import Limits
-from gateway.http.people import People
+from gateway.http.people import People, livemode_of
 from gateway.http.principal import Principal
 from gateway.http.scopes import is_for_people, needed
 from gateway.payments.errors import MyPayError
@@ -124,7 +124,9 @@ class Authentication:
             text = credential(scope)
             if self._people is not None and text.startswith(_JWT_START):
                 return await self._people.principal(text, scope)
-            return await self._cache.principal(text)
+            principal = await self._cache.principal(text)
+            livemode_of(scope)  # a key has its mode; but what cannot be meant at all is refused, whoever sends it
+            return principal
         except MyPayError as error:
             if self._limits is not None and error.code == "unauthorized":
                 await self._limits.check_stranger()
