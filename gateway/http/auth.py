@@ -124,9 +124,8 @@ class Authentication:
             text = credential(scope)
             if self._people is not None and text.startswith(_JWT_START):
                 return await self._people.principal(text, scope)
-            principal = await self._cache.principal(text)
             livemode_of(scope)  # a key has its mode; but what cannot be meant at all is refused, whoever sends it
-            return principal
+            return await self._cache.principal(text)
         except MyPayError as error:
             if self._limits is not None and error.code == "unauthorized":
                 await self._limits.check_stranger()

@@ -41,9 +41,10 @@ _PERSONS_HEADERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "MyPay-Livemode",
         "description": "With an access token: whether live data is meant. By default test data is.",
-        "schema": {"type": "string", "enum": ["true", "false"]},
+        "schema": {"$ref": _REF.format(name="Livemode")},
     },
 )
+_LIVEMODE: Final = {"type": "string", "enum": ["false", "true"], "description": "Which data is meant: test or live."}
 _HEADERS: Final[dict[str, Any]] = {
     "Request-Id": {
         "required": True,
@@ -71,6 +72,7 @@ def document(public_url: str, version: str) -> bytes:
     for endpoint in ENDPOINTS:
         paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint, schemas)
     shown = {name: _shown(schema) for name, schema in schemas.items() if not name.endswith("Query")}
+    shown["Livemode"] = _LIVEMODE
     security = {
         "apiKey": {
             "type": "http",
