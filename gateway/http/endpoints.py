@@ -181,7 +181,7 @@ ENDPOINTS: Final = (
         body=ResolvePayment,
         returns=PaymentWithOperation,
         keyed=True,
-        problems=("payment_not_resolvable",),
+        problems=("payment_not_resolvable", "card_number_refused"),
         resource="reviews",
     ),
     Endpoint(
@@ -193,7 +193,7 @@ ENDPOINTS: Final = (
         returns=RefundObject,
         status=201,
         keyed=True,
-        problems=("payment_not_refundable", "amount_exceeds_captured"),
+        problems=("payment_not_refundable", "amount_exceeds_captured", "card_number_refused"),
     ),
     Endpoint(
         method="get",
@@ -216,7 +216,7 @@ ENDPOINTS: Final = (
         returns=PayoutObject,
         status=201,
         keyed=True,
-        problems=("phone_country_mismatch", "no_route"),
+        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
     ),
     Endpoint(
         method="get",
@@ -248,7 +248,7 @@ ENDPOINTS: Final = (
         body=ResolvePayment,
         returns=PayoutWithOperation,
         keyed=True,
-        problems=("payment_not_resolvable",),
+        problems=("payment_not_resolvable", "card_number_refused"),
         resource="reviews",
     ),
     Endpoint(
