@@ -24,28 +24,36 @@ CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 # Not asked of: `positive_data_acceptance`, since what a body may say depends on more than its schema (which currencies
 # there are, which objects), and a rule that refuses it is answered with 400.
 UNASKED: Final = "positive_data_acceptance"
+EVERYTHING: Final = "--phases=examples,coverage,fuzzing,stateful"
+CHECKOUT: Final = Path(__file__).parents[2]
 TIMEOUT_S: Final = 900
 
 
 class Caller:
-    """Somebody who asks: the headers he sends, and which operations are his."""
+    """Somebody who asks: the headers he sends, which operations are his, and whether he knows what good bodies are."""
 
-    def __init__(self, headers: Mapping[str, str], *filters: str) -> None:
-        self.options = [*filters, *(f"--header={name}:{value}" for name, value in headers.items())]
+    def __init__(self, headers: Mapping[str, str], *options: str, knows: bool = False) -> None:
+        self.options = [*options, *(f"--header={name}:{value}" for name, value in headers.items())]
+        self.environment = {"SCHEMATHESIS_HOOKS": "tests.contract.good_bodies"} if knows else {}
 
 
 def callers(mypay: Installation) -> dict[str, Caller]:
-    """Everybody. A key that could revoke itself would see nothing but 401 from then on: people revoke keys."""
+    """Everybody. A key that could revoke itself would see nothing but 401 from then on: people revoke keys.
+
+    Who pays follows links from object to object; others try every operation by itself.
+    """
+    key = {"Authorization": f"Bearer {mypay.api_key}"}
     person = {"Authorization": f"Bearer {_access_token(mypay)}"}
     on_merchant = {**person, "MyPay-Merchant": _merchant(mypay, person), "MyPay-Livemode": "false"}
+    money = "--include-path-regex=^/v1/(payments|refunds|payouts)"
+    administration = "--include-path-regex=^/v1/(admin|api_keys|audit_events|routing|auth/merchants)"
     return {
+        "payer": Caller(key, money, "--mode=positive", "--phases=stateful", knows=True),
+        "person": Caller(on_merchant, administration, EVERYTHING),
+        "nobody": Caller({}, EVERYTHING),
         "key": Caller(
-            {"Authorization": f"Bearer {mypay.api_key}"},
-            "--exclude-path-regex=^/v1/(auth|admin)/",
-            "--exclude-operation-id=revokeApiKey",
+            key, "--exclude-path-regex=^/v1/(auth|admin)/", "--exclude-operation-id=revokeApiKey", EVERYTHING
         ),
-        "person": Caller(on_merchant, "--include-path-regex=^/v1/(admin|api_keys|audit_events|routing|auth/merchants)"),
-        "nobody": Caller({}),
     }
 
 
@@ -59,7 +67,7 @@ def ask(mypay: Installation, caller: Caller, *options: str) -> subprocess.Comple
             *options,
         ],
         cwd=mypay.directory,
-        env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(mypay.directory / "hypothesis")},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **caller.environment},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
