@@ -112,7 +112,7 @@ ENDPOINTS: Final = (
         returns=PaymentObject,
         status=201,
         keyed=True,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="get",
@@ -181,7 +181,7 @@ ENDPOINTS: Final = (
         body=ResolvePayment,
         returns=PaymentWithOperation,
         keyed=True,
-        problems=("payment_not_resolvable", "card_number_refused"),
+        problems=("payment_not_resolvable",),
         resource="reviews",
     ),
     Endpoint(
@@ -193,7 +193,7 @@ ENDPOINTS: Final = (
         returns=RefundObject,
         status=201,
         keyed=True,
-        problems=("payment_not_refundable", "amount_exceeds_captured", "card_number_refused"),
+        problems=("payment_not_refundable", "amount_exceeds_captured"),
     ),
     Endpoint(
         method="get",
@@ -216,7 +216,7 @@ ENDPOINTS: Final = (
         returns=PayoutObject,
         status=201,
         keyed=True,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="get",
@@ -248,7 +248,7 @@ ENDPOINTS: Final = (
         body=ResolvePayment,
         returns=PayoutWithOperation,
         keyed=True,
-        problems=("payment_not_resolvable", "card_number_refused"),
+        problems=("payment_not_resolvable",),
         resource="reviews",
     ),
     Endpoint(
@@ -352,7 +352,7 @@ ENDPOINTS: Final = (
         summary="See which account would take a payment, and why no other; nothing is charged",
         body=CreatePayment,
         returns=RouteObject,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="post",

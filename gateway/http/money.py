@@ -24,7 +24,7 @@ from gateway.http.handling import (
 )
 from gateway.http.idempotency import optional_key, required_key
 from gateway.http.json_body import Body, fingerprint_of, read_json
-from gateway.payments import cards, rules, views
+from gateway.payments import rules, views
 from gateway.payments.drafts import Draft
 from gateway.payments.facts import Resolution
 from gateway.payments.model import Kind, Payment, ReviewReason
@@ -112,7 +112,6 @@ async def resolve(request: Authenticated, object_id: str, kind: Kind) -> Respons
     """End a review with a person's decision, which is audited."""
     required_key(request.scope)
     body = await read_json(request, ResolvePayment)
-    cards.refuse(body.value)
     resolution = Resolution(action=body.value.action, reason=body.value.reason)
     record = AuditRow(
         merchant_id=request.user.merchant_id,

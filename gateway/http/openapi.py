@@ -25,7 +25,9 @@ _ALWAYS: Final[tuple[Code, ...]] = (
     "internal_error",
     "unavailable",
 )
-_BODY: Final[tuple[Code, ...]] = ("invalid_json", "body_too_large", "unsupported_media_type", "accept_unknown")
+_BODY: Final[tuple[Code, ...]] = (
+    *("invalid_json", "card_number_refused", "body_too_large", "unsupported_media_type", "accept_unknown"),
+)
 _KEYED: Final[tuple[Code, ...]] = ("idempotency_key_missing", "idempotency_key_in_progress")
 _LIMIT_HEADERS: Final[dict[str, Any]] = {
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it is worth trying again."},

@@ -9,7 +9,7 @@ from gateway.http.cursors import PageQuery
 from gateway.http.handling import Authenticated, after_id, answer, missing, page_by_id, read_id, services_of
 from gateway.http.idempotency import required_key
 from gateway.http.json_body import read_json
-from gateway.payments import cards, rules, views
+from gateway.payments import rules, views
 from gateway.payments.model import RefundStatus
 from gateway.payments.requests import CreateRefund
 from gateway.store import refunds as store
@@ -36,7 +36,6 @@ class RefundController(Controller):
         body = await read_json(request, CreateRefund)
         metadata = body.value.metadata or {}
         rules.check_metadata(metadata)
-        cards.refuse(body.value)
         services, wait_s = services_of(request), prefer.wait_s(request.scope)
         acted = await act_on_payment.act(
             services,
