@@ -77,7 +77,9 @@ def careless(operation: Operation, canaries: Canaries) -> list[dict[str, Any]]:
     text = canaries.all_of_them
     card = {"number": canaries["pan"], "cvv": canaries.cvv}
     bodies = [text, text[:-1], json.dumps({**(operation.body or {}), "card": card, "otp": canaries["otp"]})]
-    bodies += [json.dumps({**(operation.body or {}), name: text[:90]}) for name in operation.body or {}]
+    bodies += [
+        json.dumps({**(operation.body or {}), name: text[:90]}) for name in operation.body or {} if name != "reference"
+    ]
     sent: list[dict[str, Any]] = [{"url": path, "content": body} for body in bodies]
     sent.append({"url": path, "content": text, "headers": headers(**{"Content-Type": f"text/{canaries['pan']}"})})
     sent.append({"url": path, "params": {"api_key": canaries["unknown_key"], "card": canaries["pan"]}})
@@ -217,4 +219,4 @@ def test_47_no_secret_is_found_anywhere(mypay: Installation, canaries: Canaries)
         for where, text in searched.items()
         if holds(text, canary)
     ]
-    assert found == []
+    assert found == [], found
