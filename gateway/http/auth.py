@@ -17,7 +17,7 @@ from gateway import addresses, ids, keys, scopes
 from gateway.http import headers
 from gateway.http.context import current
 from gateway.http.limits import Limits
-from gateway.http.people import People
+from gateway.http.people import People, livemode_of
 from gateway.http.principal import Principal
 from gateway.http.scopes import is_for_people, needed
 from gateway.payments.errors import MyPayError
@@ -132,6 +132,7 @@ class Authentication:
             text = credential(scope)
             if self._people is not None and text.startswith(_JWT_START):
                 return await self._people.principal(text, scope)
+            livemode_of(scope)  # a key has its mode; but what cannot be meant at all is refused, whoever sends it
             return await self._cache.principal(text)
         except MyPayError as error:
             if self._limits is not None and error.code == "unauthorized":

@@ -114,7 +114,7 @@ ENDPOINTS: Final = (
         returns=PaymentObject,
         status=201,
         keyed=True,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="get",
@@ -365,7 +365,7 @@ ENDPOINTS: Final = (
         summary="See which account would take a payment, and why no other; nothing is charged",
         body=CreatePayment,
         returns=RouteObject,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="post",
