@@ -230,18 +230,26 @@ async def _settle(script: Script, stage: Stage, say: Callable[[str], None], fact
                 before = left
                 continue  # it goes on by itself
             for statement in LAPSE:
-                facts["brought_forward"] += int((await connection.execute(statement)).split()[-1])
+                facts["brought_forward"] += await _changed(connection, statement)
         facts["quiet_after_s"] = round(time.time() - facts["load_ended"], 1)
-        aged = await connection.execute(AGE)
-        facts["aged"] = int(aged.split()[-1])
+        facts["aged"] = await _changed(connection, AGE)
         deadline = time.monotonic() + script.settle_s
         while await connection.fetchval(STILL_UNKNOWN) and time.monotonic() < deadline:
             await asyncio.sleep(1)
-            await connection.execute(ASK_NOW)  # a question that was under way has put the appointment off
+            await _changed(connection, ASK_NOW)  # a question that was under way has put the appointment off
         facts["open_at_the_end"] = await connection.fetchval(STILL_UNKNOWN)
     finally:
         await connection.close()
     return quiet and await _quiet(stage, script.settle_s, say)
+
+
+async def _changed(connection: Any, statement: str) -> int:
+    """How many rows a statement of ours has changed, which locks in another order than the product does."""
+    while True:
+        try:
+            return int((await connection.execute(statement)).split()[-1])
+        except asyncpg.DeadlockDetectedError:
+            await asyncio.sleep(0.1)
 
 
 async def _quiet(stage: Stage, limit_s: float, say: Callable[[str], None]) -> bool:
