@@ -57,6 +57,7 @@ def test_there_is_something_to_run() -> None:
     assert {str(page) for page in RUNNABLE} == {
         "README.md",
         "docs/guides/accept-a-payment.md",
+        "docs/guides/follow-events.md",
         "docs/guides/audit.md",
         "docs/guides/routing.md",
         "docs/guides/people-and-keys.md",
