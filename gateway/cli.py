@@ -75,7 +75,7 @@ def _api(options: argparse.Namespace) -> int:
 
     loaded = settings.load()
     startup.check(loaded)
-    startup.check_address(loaded)
+    startup.check_address("API", loaded.api_host, loaded.api_port)
     serve(loaded)
     return 0
 
@@ -89,6 +89,8 @@ def _worker(options: argparse.Namespace) -> int:
     providers = _chosen("provider", options.providers, tuple(PROVIDERS))
     loaded = settings.load()
     startup.check(loaded)
+    if loaded.worker_port:
+        startup.check_address("worker", loaded.worker_host, loaded.worker_port)
     run(loaded, roles, providers, options.paused)
     return 0
 

@@ -10,8 +10,9 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
-from gateway import ids
+from gateway import ids, telemetry
 from gateway.metrics import METRICS
 from gateway.payments import views
 from gateway.payments.drafts import Draft
@@ -54,6 +55,7 @@ async def create(
         return _same_request(routed, fingerprint)
     account, route = routed
     new = prepare(key, fingerprint, payment_id, account, route, draft, services.clock.now())
+    structlog.contextvars.bind_contextvars(payment=views.public_id(new.payment))
     try:
         with METRICS.accept_seconds.time():
             accepted = await services.accept.submit(new)
@@ -143,7 +145,7 @@ def prepare(
     draft: Draft,
     now: datetime,
 ) -> NewPayment:
-    """Everything that accepting writes, ids and bytes included. Pure but for the ids."""
+    """Everything that accepting writes, ids and bytes included. Pure but for the ids and the trace."""
     payment = _payment(payment_id, account, route, draft, now)
     content = views.payment_json(payment)
     return NewPayment(
@@ -178,6 +180,7 @@ def _payment(payment_id: UUID, account: AccountRow, route: Route, draft: Draft, 
         expires_at=None if expires_in_s is None else now + timedelta(seconds=expires_in_s),
         created_at=now,
         updated_at=now,
+        traceparent=telemetry.origin().traceparent,
     )
 
 
