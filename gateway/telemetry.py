@@ -2,7 +2,7 @@
 
 An `Origin` is what goes along with work from hop to hop: W3C Trace Context, and the id of the request that caused it.
 It is carried in a context variable within a task, in headers through Kafka, and in rows where a hop is by row. That is
-all there is without the setting: OpenTelemetry is then not even imported, and `span` costs a function call.
+all there is without the setting: no exporter is loaded then, and `span` costs a function call.
 
 Spans say which payment, which provider, how long, and what came of it. No attribute holds a secret, a phone, a path, a
 body or an exception's words.

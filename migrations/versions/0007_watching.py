@@ -12,9 +12,9 @@ UP: tuple[str, ...] = (
     "alter table events add column traceparent text",  # and of what made the event true
     """
     create table outcome_sources (
-        account_id uuid not null references accounts,
+        account_id uuid not null,
         hour timestamptz not null,
-        merchant_id uuid not null references merchants,
+        merchant_id uuid not null,
         answers bigint not null default 0,           -- outcomes that came with the provider's answer
         callbacks bigint not null default 0,         -- by callback, or by the query that one caused
         queries bigint not null default 0,           -- by a query of our own
