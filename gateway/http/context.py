@@ -41,6 +41,7 @@ class Current(Struct, kw_only=True):
     ip: str | None = None
     rate: Taken | None = None
     merchant: str | None = None
+    payment: str | None = None
     code: str | None = None
     status: int = 0
 
@@ -51,6 +52,12 @@ _CURRENT: Final[ContextVar[Current]] = ContextVar("request")
 def current() -> Current:
     """The request that this task serves. Raises `LookupError` outside of one."""
     return _CURRENT.get()
+
+
+def is_about(payment: str) -> None:
+    """This request is about that payment or payout: every line of its log says so from here on."""
+    current().payment = payment
+    structlog.contextvars.bind_contextvars(payment=payment)
 
 
 class RequestContext:
@@ -115,6 +122,7 @@ async def _traced(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send, 
                     "http.response.status_code": request.status,
                     "mypay.request": request.request_id,
                     "mypay.merchant": request.merchant,
+                    "mypay.payment": request.payment,
                 }
             )
             if request.status >= 500:
@@ -158,6 +166,7 @@ def _line(scope: HTTPScope, request: Current, seconds: float) -> AccessLine:
         timestamp=datetime.now(UTC),
         request_id=request.request_id,
         merchant=request.merchant,
+        payment=request.payment,
         method=scope["method"],
         route=scope.get("path_template", "-"),  # set by the router; an unknown path is not worth its bytes
         status=request.status,

@@ -10,7 +10,6 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-import structlog
 
 from gateway import ids, telemetry
 from gateway.metrics import METRICS
@@ -55,7 +54,6 @@ async def create(
         return _same_request(routed, fingerprint)
     account, route = routed
     new = prepare(key, fingerprint, payment_id, account, route, draft, services.clock.now())
-    structlog.contextvars.bind_contextvars(payment=views.public_id(new.payment))
     try:
         with METRICS.accept_seconds.time():
             accepted = await services.accept.submit(new)

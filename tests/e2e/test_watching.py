@@ -175,4 +175,4 @@ async def test_every_log_line_says_what_it_is_about(mypay: Installation) -> None
     assert re.fullmatch(r"op_\w{26}", performed["operation"])
     assert re.fullmatch(r"mer_\w{26}", performed["merchant"])
     [request] = [line for line in lines("api") if line["event"] == "request"]
-    assert request["merchant"] == performed["merchant"]
+    assert (request["merchant"], request["payment"]) == (performed["merchant"], payment["id"])

@@ -50,5 +50,5 @@ def test_without_an_endpoint_a_span_is_nothing_and_passes_the_origin_on() -> Non
 
 
 def test_without_an_endpoint_no_exporter_is_imported() -> None:
-    program = "import sys, gateway.app, streams.app; sys.exit(any(n.startswith('opentelemetry.exporter') for n in sys.modules))"
+    program = "import sys, gateway.app, streams.app; sys.exit('opentelemetry.exporter' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
