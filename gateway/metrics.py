@@ -4,16 +4,23 @@ Everything is typed, so that a misspelt metric or label is a type error:
 `METRICS.payments.labels(provider="cpay", status="succeeded").inc()`.
 
 There are two kinds of place. What a process counts itself lies in `METRICS.process`; what the database alone knows in
-`METRICS.database`, which `gateway.store.gauges` fills when somebody asks.
+`METRICS.database`, which `gateway.store.gauges` fills when somebody asks. API processes that share a port count in a
+directory of theirs.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
@@ -73,7 +80,15 @@ class Metrics:
 
     def expose(self, *, with_database: bool) -> bytes:
         """Prometheus' text format; the database's numbers only where they were read."""
-        return generate_latest(self.process) + (generate_latest(self.database) if with_database else b"")
+        return generate_latest(self._counted()) + (generate_latest(self.database) if with_database else b"")
+
+    def _counted(self) -> CollectorRegistry:
+        """What this process counts, or, where several share their port, what they do together."""
+        if SHARED_DIRECTORY not in os.environ:
+            return self.process
+        together = CollectorRegistry()
+        together.register(_Together({each.name for each in self.catalogue if each.per == "database"}))
+        return together
 
     def _of_the_api(self) -> None:
         self.requests = self._labelled(
@@ -225,6 +240,18 @@ class Metrics:
     ) -> None:
         per: Literal["process", "database"] = "database" if registry is self.database else "process"
         self.catalogue.append(Described(name=name, kind=_KINDS[type(metric)], labels=labels, help=said, per=per))
+
+
+class _Together(Collector):
+    """What all processes that share a directory have counted, those that ended included; without `others`."""
+
+    def __init__(self, others: Collection[str]) -> None:
+        self._others = others
+
+    def collect(self) -> Iterator[Metric]:
+        """The families."""
+        every = MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]
+        return (family for family in every if family.name not in self._others)
 
 
 def _with(buckets: tuple[float, ...]) -> Callable[..., Histogram]:

@@ -1,10 +1,13 @@
 """Running the API under granian: API_PROCESSES processes on one port. Imports nothing of the application itself."""
 
+import contextlib
 import ctypes
 import gc
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Final
 
 from granian import Granian
@@ -55,3 +58,17 @@ def serve(settings: Settings) -> None:
         log_level=LogLevels.warning,
         workers_kill_timeout=20,
     ).serve()
+
+
+@contextlib.contextmanager
+def counting_together(settings: Settings) -> Iterator[None]:
+    """Where several processes share the port, a scrape meets any of them: let them count in one directory.
+
+    prometheus_client looks at the variable when it is imported, so this begins before that.
+    """
+    if settings.api_processes == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="mypay-metrics-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield
