@@ -61,7 +61,7 @@ def message_of(event: Event) -> Message:
         "ce_time": timestamp(event.created_at),
         "ce_sequence": str(event.sequence),
     }
-    if event.traceparent is not None:  # as CloudEvents' extension for distributed tracing has it
+    if event.traceparent is not None:  # under its own name, where consumers' tracing looks for it
         attributes["traceparent"] = event.traceparent
     return Message(
         topic=topics.events(event.livemode),

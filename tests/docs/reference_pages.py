@@ -202,7 +202,11 @@ The partition is not left to the client: it is the *logical partition* (0 to 255
 modulo the number of partitions. `KAFKA_PREFIX` stands before every name on the broker. Missing topics are created by
 whoever meets them. All of them:
 """
-MESSAGES = "JSON. Readers ignore members that they do not know; new members have defaults."
+MESSAGES = """
+JSON. Readers ignore members that they do not know; new members have defaults. Headers say where the record came from,
+where that is known: `traceparent` (W3C Trace Context) and `request-id`. Events have a `traceparent` where their payment
+is traced.
+"""
 EVENTS = "CloudEvents 1.0 in binary mode. The value is the event as JSON; these are the headers of an event:"
 CONSUMERS = """
 A consumer recognises a duplicate by `ce_id`, and orders the events of one object by `ce_sequence`, which has no gap.
