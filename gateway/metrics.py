@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -258,4 +258,5 @@ def _with(buckets: tuple[float, ...]) -> Callable[..., Histogram]:
     return partial(Histogram, buckets=buckets)
 
 
+disable_created_metrics()  # a second series for each counter, which nobody looks at
 METRICS: Final = Metrics()
