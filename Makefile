@@ -30,6 +30,10 @@ bench: $(READY) ## measure throughput and latency
 search: $(READY) ## look for what breaks the pure core, with other examples each time
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest tests/simulation tests/properties
 
+.PHONY: fuzz
+fuzz: $(READY) ## ask the API what its document allows and forbids, other requests each time: make fuzz SECONDS=300
+	$(BIN)/python -m tests.contract.asking $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: docs
 docs: $(READY) ## write the generated pages of the documentation
 	@$(BIN)/python -m tests.docs.generate

@@ -27,14 +27,14 @@ from gateway.http.limits import SharedLimits
 from gateway.http.people import People
 from gateway.http.wiring import base_kwargs, base_routes
 from gateway.sealing import Sealer
-from gateway.server import die_with_parent, settle_memory
+from gateway.server import before_end, die_with_parent, settle_memory
 from gateway.services import Accounts, Services
 from gateway.settings import Settings
-from gateway.store import directory, merchants, sessions, wakeups
+from gateway.store import directory, merchants, retention, sessions, wakeups
 from gateway.store.accept import accept
 from gateway.store.api_keys import keep_last_used
 from gateway.store.batcher import Batcher
-from gateway.store.database import close_pool, connect, create_pool, keep_clock, read_clock
+from gateway.store.database import Connection, close_pool, connect, create_pool, keep_clock, read_clock
 from gateway.store.gauges import DatabaseGauges, relay_is_led
 from gateway.store.limiter import Limiter
 from gateway.store.migrate import check_schema
@@ -43,6 +43,7 @@ from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
 from gateway.tokens import AccessTokens, Claims
 from gateway.usecases.card_testing import CardTesting
+from gateway.usecases.follow_events import Tail
 from gateway.usecases.record_outcome import Recorder
 from gateway.usecases.waiters import Waiters
 from streams import dead_letters
@@ -95,7 +96,7 @@ class Process:
         self._limiter = Limiter(settings)
         self.limits = SharedLimits(settings, self._limiter)
         self.used_keys: set[UUID] = set()
-        self.gauges = DatabaseGauges(lambda: self.services.pool)
+        self.gauges = DatabaseGauges(lambda: self.services.pool, self._overdue_days)
 
     @asynccontextmanager
     async def lifespan(self, app: Litestar) -> AsyncIterator[None]:
@@ -138,6 +139,7 @@ class Process:
         stack.push_async_callback(flusher.close)
         waiters = Waiters(pool)
         stack.push_async_callback(waiters.close)
+        tail = Tail(pool, before_end)
         process = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         sealer = Sealer(*settings.keys("seal"))
         stack.push_async_callback(self._limiter.close)
@@ -146,6 +148,7 @@ class Process:
             wakeups.listen(settings, process, waiters.hint),
             keep_last_used(pool, clock, self.used_keys),
             recorder.sources.keep(pool, clock),
+            tail.run(),
         )
         for work in background:
             task = asyncio.create_task(work)
@@ -166,6 +169,7 @@ class Process:
             announce_callback=announcements.callback,
             resend=partial(dead_letters.resend, self.publisher),
             waiters=waiters,
+            tail=tail,
         )
 
     async def find_key(self, digest: bytes) -> directory.ApiKeyRow | None:
@@ -186,6 +190,9 @@ class Process:
         """Whether there is such a merchant."""
         async with self.services.reading() as connection:
             return await merchants.get(connection, merchant_id) is not None
+
+    async def _overdue_days(self, connection: Connection) -> float:
+        return await retention.overdue_days(connection, self._settings, self.services.clock.now())
 
     def checks(self) -> dict[str, Check]:
         """The parts that readiness looks at."""

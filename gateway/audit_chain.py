@@ -23,12 +23,16 @@ Reason: TypeAlias = Literal["missing", "inserted", "edited", "unlinked", "anchor
 
 
 class Anchor(Struct, frozen=True, kw_only=True):
-    """The head of a chain at one time: the place and hash of its last row, and the signature over both."""
+    """The head of a chain at one time: the place and hash of its last row, and the signature over both.
+
+    With `is_floor`, signed as such, the chain begins after it: the rows up to it were dropped for their age.
+    """
 
     position: int
     hash: bytes
     signature: bytes
     created_at: datetime
+    is_floor: bool = False
 
 
 class Link(Struct, frozen=True, kw_only=True):
@@ -58,18 +62,18 @@ class Chain(Struct, frozen=True, kw_only=True):
     livemode: bool
     keys: Sequence[bytes]
 
-    def sign(self, position: int, digest: bytes) -> bytes:
+    def sign(self, position: int, digest: bytes, *, is_floor: bool = False) -> bytes:
         """The signature of an anchor."""
-        return hmac.digest(self.keys[0], self._head(position, digest), "sha256")
+        return hmac.digest(self.keys[0], self._head(position, digest, is_floor), "sha256")
 
-    def is_signed(self, position: int, digest: bytes, signature: bytes) -> bool:
+    def is_signed(self, position: int, digest: bytes, signature: bytes, *, is_floor: bool = False) -> bool:
         """Whether we signed this."""
-        head = self._head(position, digest)
+        head = self._head(position, digest, is_floor)
         return any(hmac.compare_digest(hmac.digest(key, head, "sha256"), signature) for key in self.keys)
 
-    def _head(self, position: int, digest: bytes) -> bytes:
+    def _head(self, position: int, digest: bytes, is_floor: bool) -> bytes:
         head = {"merchant": self.merchant_id.hex, "livemode": self.livemode, "position": position, "hash": digest.hex()}
-        return canonical(head)
+        return canonical(head | {"floor": True} if is_floor else head)
 
 
 def digest(shown: Mapping[str, Any]) -> bytes:
@@ -78,34 +82,50 @@ def digest(shown: Mapping[str, Any]) -> bytes:
 
 
 class Walk:
-    """Follows a chain row by row, in the order of positions; `bad` is the first place that does not hold."""
+    """Follows a chain row by row, in the order of positions; `bad` is the first place that does not hold.
 
-    def __init__(self, chain: Chain, kept: tuple[int, bytes] | None = None) -> None:
-        """`kept`: a position and the hash that somebody noted for it earlier."""
+    `position` is that of the last row that holds, and `checked` how many rows that were.
+    """
+
+    def __init__(self, chain: Chain, kept: tuple[int, bytes] | None = None, floor: Anchor | None = None) -> None:
+        """`kept`: a position and the hash that somebody noted for it earlier. `floor`: where the chain begins."""
         self._chain, self._kept = chain, kept
-        self._head = GENESIS
-        self.checked = 0
-        self.bad: Bad | None = None
+        self._first, self._head = (0, GENESIS) if floor is None else (floor.position, floor.hash)
+        self.position = self._first
+        self.bad = None if floor is None else self._bad_floor(floor)
+
+    @property
+    def checked(self) -> int:
+        """How many rows hold."""
+        return self.position - self._first
+
+    def _bad_floor(self, floor: Anchor) -> Bad | None:
+        reason: Reason | None = None
+        if not self._chain.is_signed(floor.position, floor.hash, floor.signature, is_floor=True):
+            reason = "anchor_differs"
+        elif self._kept is not None and self._kept[0] == floor.position and self._kept[1] != floor.hash:
+            reason = "not_as_kept"
+        return None if reason is None else Bad(position=floor.position, id=None, reason=reason)
 
     def follow(self, link: Link) -> bool:
         """Take the next row; whether the chain holds up to it."""
         reason = self._reason(link)
         if reason is None:
-            self.checked, self._head = link.position, link.computed
+            self.position, self._head = link.position, link.computed
             return True
-        position = self.checked + 1 if reason == "missing" else link.position
+        position = self.position + 1 if reason == "missing" else link.position
         self.bad = Bad(position=position, id=None if reason == "missing" else link.id, reason=reason)
         return False
 
     def end(self, last: Anchor | None) -> None:
         """There are no more rows up to `last`, the newest anchor."""
-        if self.bad is None and last is not None and last.position > self.checked:
-            self.bad = Bad(position=self.checked + 1, id=None, reason="missing")
-        if self.bad is None and self._kept is not None and self._kept[0] > self.checked:
-            self.bad = Bad(position=self.checked + 1, id=None, reason="missing")
+        if self.bad is None and last is not None and last.position > self.position:
+            self.bad = Bad(position=self.position + 1, id=None, reason="missing")
+        if self.bad is None and self._kept is not None and self._kept[0] > self.position:
+            self.bad = Bad(position=self.position + 1, id=None, reason="missing")
 
     def _reason(self, link: Link) -> Reason | None:
-        expected = self.checked + 1
+        expected = self.position + 1
         if link.position != expected:
             return "missing" if link.position > expected else "inserted"
         if link.hash != link.computed:

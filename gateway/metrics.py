@@ -193,6 +193,10 @@ class Metrics:
         self.callbacks_waiting_oldest_seconds = gauge(
             "mypay_callbacks_waiting_oldest_seconds", "Age of the oldest callback that nobody has read yet."
         )
+        self.retention_overdue_days = gauge(
+            "mypay_retention_overdue_days",
+            "For how many days the oldest data has been due to be dropped; it may be kept for what is unfinished.",
+        )
         self.reviews_open = gauge("mypay_reviews_open", "Payments that a person must look at.")
         self.dead_letters_open = gauge("mypay_dead_letters_open", "Dead letters that were not sent again.")
         self.deliveries_waiting = gauge("mypay_deliveries_waiting", "Webhooks that are not delivered yet.")

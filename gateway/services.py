@@ -21,6 +21,7 @@ from gateway.store.directory import AccountRow
 from gateway.store.vault import Vault
 from gateway.tokens import AccessTokens
 from gateway.usecases.card_testing import CardTesting
+from gateway.usecases.follow_events import Tail
 from gateway.usecases.record_outcome import Commands, Recorder
 from gateway.usecases.waiters import Waiters
 
@@ -72,6 +73,7 @@ class Services(Struct, frozen=True, kw_only=True):
     announce_callback: Callable[[UUID, str], object]
     resend: Callable[[Sequence[DeadLetter]], Awaitable[int]]  # to their topics; how many were acknowledged
     waiters: Waiters
+    tail: Tail
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:

@@ -60,6 +60,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     worker_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # where a worker tells how it is; 0: nowhere
     otel_exporter_otlp_endpoint: str = ""  # the collector of traces, OTLP over HTTP; empty: no traces
     otel_service_name: str = "mypay"
+    events_days: Annotated[int, Meta(ge=30, le=3650)] = 30  # events, with their deliveries and attempts
+    callbacks_days: Annotated[int, Meta(ge=30, le=3650)] = 90
+    exchanges_days: Annotated[int, Meta(ge=7, le=3650)] = 30
+    audit_days: Annotated[int, Meta(ge=90, le=36_500)] = 397  # 13 months
+    dead_letters_days: Annotated[int, Meta(ge=30, le=3650)] = 90
+    idempotency_days: Annotated[int, Meta(ge=31, le=3650)] = 31
     log_file: str | None = None
     metrics_token: Secret | None = None
     accept_queue: Annotated[int, Meta(ge=1)] = 4096  # requests that may wait for the flusher before 503
@@ -150,6 +156,12 @@ _WHAT_TO_WRITE = {
     "worker_port": "write a port, 1 to 65535, or 0 for none",
     "otel_exporter_otlp_endpoint": "write the collector's address, such as http://localhost:4318, or leave it out",
     "accept_queue": "write a number of requests, at least 1",
+    "events_days": "write a number of days, at least 30",
+    "callbacks_days": "write a number of days, at least 30",
+    "exchanges_days": "write a number of days, at least 7",
+    "audit_days": "write a number of days, at least 90",
+    "dead_letters_days": "write a number of days, at least 30",
+    "idempotency_days": "write a number of days, at least 31",
     "pace": "write a factor above 0 and at most 10, such as 0.1",
 }
 

@@ -17,7 +17,8 @@ from gateway.clock import Clock
 from gateway.health import Check
 from gateway.sealing import Sealer
 from gateway.settings import Settings
-from gateway.store.database import Pool, close_pool, create_pool, keep_clock, read_clock
+from gateway.store import retention
+from gateway.store.database import Connection, Pool, close_pool, create_pool, keep_clock, read_clock
 from gateway.store.gauges import DatabaseGauges
 from gateway.store.migrate import check_schema
 from gateway.store.vault import Vault
@@ -38,6 +39,7 @@ from streams.notifier import Notifier
 from streams.publisher import Publisher
 from streams.pulse import Moving, Pulse, beat_of_loop
 from streams.relay import Relay
+from streams.retention import Retention
 from streams.sweeper import Sweeper
 from streams.watchdog import Watchdog
 
@@ -120,11 +122,12 @@ class Worker:
             )
             self._parts.append(sweeper.pulse)
             self._work(stack, "sweeper", sweeper.run())
+            self._work(stack, "retention", Retention(settings, pool, clock).run())
         await self._consume(stack, pool, clock, recorder, publisher)
         if settings.worker_port:
-            self._monitor(stack, pool, publisher)
+            self._monitor(stack, pool, publisher, clock)
 
-    def _monitor(self, stack: AsyncExitStack, pool: Pool, publisher: Publisher) -> None:
+    def _monitor(self, stack: AsyncExitStack, pool: Pool, publisher: Publisher, clock: Clock) -> None:
         """Tell how this worker is. The database's numbers are told by those that sweep."""
 
         async def postgres() -> None:
@@ -135,7 +138,11 @@ class Worker:
             "postgres": Check(probe=postgres, required=True),
             "kafka": Check(probe=publisher.probe, required=True),
         }
-        refresh = DatabaseGauges(lambda: pool).refresh if "sweeper" in self._roles else None
+
+        async def overdue(connection: Connection) -> float:
+            return await retention.overdue_days(connection, self._settings, clock.now())
+
+        refresh = DatabaseGauges(lambda: pool, overdue).refresh if "sweeper" in self._roles else None
         loop = Pulse("loop")
         self._work(stack, "loop", beat_of_loop(loop))
         monitor = Monitor(self._settings, loop=loop, parts=self._parts, checks=checks, refresh=refresh)

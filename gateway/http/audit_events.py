@@ -7,7 +7,7 @@ from litestar import Controller, Response, get
 from msgspec import Meta, Struct
 
 from gateway import ids
-from gateway.audit_chain import Reason
+from gateway.audit_chain import Anchor, Reason
 from gateway.http import cursors, scopes
 from gateway.http.cursors import PageQuery
 from gateway.http.handling import Authenticated, after_id, answer, page_by_id, services_of
@@ -49,7 +49,7 @@ class FirstBad(Struct, frozen=True):
 
 
 class AnchoredUntil(Struct, frozen=True):
-    """The newest signed head of the chain: note `position` and `hash`, and no earlier row can be changed unseen."""
+    """A signed head of the chain: note `position` and `hash`, and no earlier row can be changed unseen."""
 
     position: int
     hash: str
@@ -57,7 +57,10 @@ class AnchoredUntil(Struct, frozen=True):
 
 
 class AuditVerification(Struct, frozen=True, kw_only=True):
-    """What a check of the trail found; the first `checked` rows hold."""
+    """What a check of the trail found; the first `checked` rows that are kept hold.
+
+    `dropped_until`: rows up to here were dropped for their age; the first one kept follows this hash.
+    """
 
     object: Literal["audit_verification"] = "audit_verification"
     livemode: bool
@@ -65,6 +68,7 @@ class AuditVerification(Struct, frozen=True, kw_only=True):
     first_bad: FirstBad | None
     checked: int
     anchored_until: AnchoredUntil | None
+    dropped_until: AnchoredUntil | None
 
 
 class AuditController(Controller):
@@ -110,13 +114,17 @@ def _kept(query: VerifyQuery) -> tuple[int, bytes] | None:
 
 
 def _shown(verdict: Verdict, *, livemode: bool) -> AuditVerification:
-    bad, anchor = verdict.bad, verdict.anchor
+    bad = verdict.bad
     row = None if bad is None or bad.id is None else ids.show(ids.AUDIT_EVENT, bad.id)
-    until = None if anchor is None else AnchoredUntil(anchor.position, anchor.hash.hex(), timestamp(anchor.created_at))
     return AuditVerification(
         livemode=livemode,
         valid=bad is None,
         first_bad=None if bad is None else FirstBad(bad.position, row, bad.reason),
         checked=verdict.checked,
-        anchored_until=until,
+        anchored_until=_place(verdict.anchor),
+        dropped_until=_place(verdict.floor),
     )
+
+
+def _place(anchor: Anchor | None) -> AnchoredUntil | None:
+    return None if anchor is None else AnchoredUntil(anchor.position, anchor.hash.hex(), timestamp(anchor.created_at))

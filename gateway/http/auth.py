@@ -6,6 +6,7 @@ unknown is never remembered: one that was just made works at once, on every proc
 
 import hmac
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from gateway import addresses, ids, keys, scopes
 from gateway.http import headers
 from gateway.http.context import current
 from gateway.http.limits import Limits
-from gateway.http.people import People
+from gateway.http.people import People, livemode_of
 from gateway.http.principal import Principal
 from gateway.http.scopes import is_for_people, needed
 from gateway.payments.errors import MyPayError
@@ -89,6 +90,8 @@ def _unknown() -> MyPayError:
 class Authentication:
     """ASGI middleware that sets `request.user` to the `Principal`, or answers 401, 403 or 429.
 
+    `request.auth` looks at the credential again, and raises where it has stopped working.
+
     `limits` and `people` are None where only keys are known, in tests. `used` is told of each key that was good.
     """
 
@@ -108,6 +111,7 @@ class Authentication:
         """Let the request pass, authenticated. Raises `unauthorized`, `forbidden`, `rate_limited` or `unavailable`."""
         principal = await self._principal(scope)
         scope["user"] = principal
+        scope["auth"] = partial(self._still_allowed, scope)
         _check(principal, scope)
         if self._limits is not None:
             await self._limits.check(principal)
@@ -118,12 +122,17 @@ class Authentication:
             structlog.contextvars.bind_contextvars(merchant=merchant)
         await self._app(scope, receive, send)
 
+    async def _still_allowed(self, scope: Scope) -> None:
+        """For answers that take long: raises what a new request would be refused with."""
+        _check(await self._principal(scope), scope)
+
     async def _principal(self, scope: Scope) -> Principal:
         """By the one credential there is. Whoever has no good one draws from his address's limit."""
         try:
             text = credential(scope)
             if self._people is not None and text.startswith(_JWT_START):
                 return await self._people.principal(text, scope)
+            livemode_of(scope)  # a key has its mode; but what cannot be meant at all is refused, whoever sends it
             return await self._cache.principal(text)
         except MyPayError as error:
             if self._limits is not None and error.code == "unauthorized":

@@ -20,6 +20,7 @@ from gateway import addresses, ids, telemetry, timings
 from gateway.addresses import Network
 from gateway.http import headers
 from gateway.http.access_log import AccessLine, AccessLog
+from gateway.logs import scrub
 from gateway.metrics import METRICS
 from gateway.rates import Taken
 from gateway.telemetry import Origin
@@ -149,11 +150,16 @@ def _identified(scope: Scope) -> Current:
     """The client's own request id is kept where it is harmless; anything else is replaced, never refused."""
     request_id, traceparent = None, None
     for name, value in scope["headers"]:
-        if name == b"request-id" and _REQUEST_ID.fullmatch(value):
+        if name == b"request-id" and _is_harmless(value):
             request_id = value.decode()
         elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
             traceparent = value.decode()
     return Current(request_id=request_id or ids.show(ids.REQUEST, ids.new()), traceparent=traceparent)
+
+
+def _is_harmless(value: bytes) -> bool:
+    """Whether it is a name, and no credential or card number that somebody has sent by mistake."""
+    return _REQUEST_ID.fullmatch(value) is not None and scrub(value.decode()) == value.decode()
 
 
 def _server_timing(total_s: float, spent: timings.Timings) -> bytes:

@@ -15,7 +15,7 @@ from gateway.http.api_keys import ApiKeyQuery, CreateApiKey, RotateApiKey
 from gateway.http.audit_events import AuditQuery, AuditVerification, VerifyQuery
 from gateway.http.callback_log import CallbackQuery
 from gateway.http.dead_letters import DeadLetterQuery
-from gateway.http.events import EventQuery
+from gateway.http.events import EventQuery, EventStreamQuery
 from gateway.http.payments import PaymentQuery, TimelineQuery
 from gateway.http.payouts import PayoutQuery
 from gateway.http.providers import CatalogueQuery
@@ -72,7 +72,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     `keyed`: needs an Idempotency-Key, and takes `Prefer: wait`. `repeatable`: takes an Idempotency-Key. `resource` is
     what a restricted key must be allowed to read or write; None: every key may. `caller`: who may call it, a merchant's
-    key or a person on behalf of a merchant, only a person, or anybody.
+    key or a person on behalf of a merchant, only a person, or anybody. `streams`: answers server-sent events of which
+    each carries one of `returns`.
     """
 
     method: Literal["get", "post", "put", "patch", "delete"]
@@ -89,6 +90,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     resource: Resource | InstallationResource | UnsetType | None = UNSET
     caller: Literal["merchant", "person", "anybody"] = "merchant"
     is_one: bool = False
+    streams: bool = False
 
     @property
     def permission(self) -> str | None:
@@ -112,7 +114,7 @@ ENDPOINTS: Final = (
         returns=PaymentObject,
         status=201,
         keyed=True,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="get",
@@ -258,7 +260,18 @@ ENDPOINTS: Final = (
         summary="Read the feed of events, oldest first",
         query=EventQuery,
         returns=EventObject,
+        problems=("invalid_cursor", "cursor_expired"),
+    ),
+    Endpoint(
+        method="get",
+        path="/v1/events/stream",
+        id="streamEvents",
+        summary="Follow events as they come, as server-sent events",
+        query=EventStreamQuery,
+        returns=EventObject,
         problems=("invalid_cursor",),
+        is_one=True,
+        streams=True,
     ),
     Endpoint(method="get", path="/v1/events/{event_id}", id="getEvent", summary="Read an event", returns=EventObject),
     Endpoint(
@@ -352,7 +365,7 @@ ENDPOINTS: Final = (
         summary="See which account would take a payment, and why no other; nothing is charged",
         body=CreatePayment,
         returns=RouteObject,
-        problems=("phone_country_mismatch", "card_number_refused", "no_route"),
+        problems=("phone_country_mismatch", "no_route"),
     ),
     Endpoint(
         method="post",

@@ -19,6 +19,7 @@ from gateway.canonical_json import canonical
 from gateway.http import headers
 from gateway.http.strict_json import parse
 from gateway.http.violations import refused, violation
+from gateway.payments import cards
 from gateway.payments.errors import MyPayError
 
 BODY_LIMIT: Final = 64 * 1024
@@ -38,7 +39,8 @@ class Body(Struct, Generic[T], frozen=True):
 async def read_json(request: Request[Any, Any, Any], model: type[T]) -> Body[T]:
     """The request's body as `model`, which should forbid unknown fields.
 
-    Raises `body_too_large`, `unsupported_media_type`, `invalid_json` or `invalid_request`, in this order.
+    Raises `body_too_large`, `unsupported_media_type`, `invalid_json`, `invalid_request` or `card_number_refused`,
+    in this order.
     """
     raw = await read_bytes(request)
     if raw:
@@ -47,12 +49,14 @@ async def read_json(request: Request[Any, Any, Any], model: type[T]) -> Body[T]:
 
 
 def decode(raw: bytes, model: type[T]) -> Body[T]:
-    """Strict JSON as `model`. Raises `invalid_json` or `invalid_request`."""
+    """Strict JSON as `model`. Raises `invalid_json`, `invalid_request` or `card_number_refused`."""
     parsed = parse(raw)
     try:
-        return Body(msgspec.convert(parsed, model), parsed)
+        value = msgspec.convert(parsed, model)
     except msgspec.ValidationError as error:
         raise refused(violation(error, parsed, model)) from None
+    cards.refuse(parsed)
+    return Body(value, parsed)
 
 
 def fingerprint(method: str, route_template: str, path_params: Mapping[str, object], value: object) -> bytes:

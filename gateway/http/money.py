@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
@@ -38,6 +38,7 @@ from gateway.usecases.create_payment import create
 from gateway.usecases.waiters import wait_for
 
 T = TypeVar("T", bound=Struct)
+_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 PREFIXES: Final = {Kind.PAYMENT: ids.PAYMENT, Kind.PAYOUT: ids.PAYOUT}
 
 
@@ -176,9 +177,14 @@ def _filters(query: MoneyQuery, kind: Kind) -> store.Filters:
         currency=query.currency,
         amount=query.amount,
         review=query.review,
-        created_from=query.created_from,
-        created_to=query.created_to,
+        created_from=_within(query.created_from),
+        created_to=_within(query.created_to),
     )
+
+
+def _within(at: datetime | None) -> datetime | None:
+    """A time between those that ids and the database can tell; no payment is of any other."""
+    return None if at is None else min(max(at, _FIRST), _LAST)
 
 
 async def wait_until_moved(services: Services, object_id: UUID, wait_s: float) -> None:

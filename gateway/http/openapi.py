@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of operations and the Structs that decode and encode."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -8,6 +9,8 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from gateway.http.endpoints import ENDPOINTS, Endpoint
+from gateway.http.openapi_examples import EXAMPLES
+from gateway.http.openapi_links import links
 from gateway.http.problems import Problem
 from gateway.payments.errors import PROBLEMS, Code
 
@@ -22,7 +25,9 @@ _ALWAYS: Final[tuple[Code, ...]] = (
     "internal_error",
     "unavailable",
 )
-_BODY: Final[tuple[Code, ...]] = ("invalid_json", "body_too_large", "unsupported_media_type", "accept_unknown")
+_BODY: Final[tuple[Code, ...]] = (
+    *("invalid_json", "card_number_refused", "body_too_large", "unsupported_media_type", "accept_unknown"),
+)
 _KEYED: Final[tuple[Code, ...]] = ("idempotency_key_missing", "idempotency_key_in_progress")
 _LIMIT_HEADERS: Final[dict[str, Any]] = {
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it is worth trying again."},
@@ -38,9 +43,25 @@ _PERSONS_HEADERS: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "MyPay-Livemode",
         "description": "With an access token: whether live data is meant. By default test data is.",
-        "schema": {"type": "string", "enum": ["true", "false"]},
+        "schema": {"$ref": _REF.format(name="Livemode")},
     },
 )
+_LIVEMODE: Final = {"type": "string", "enum": ["false", "true"], "description": "Which data is meant: test or live."}
+_HEADERS: Final[dict[str, Any]] = {
+    "Request-Id": {
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "Names this request in our logs: the client's own `Request-Id`, or one of ours.",
+    },
+    "Location": {"required": True, "schema": {"type": "string"}, "description": "The path of what was made."},
+    "Idempotency-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "There on an answer that repeats an earlier one.",
+    },
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string"}},
+    **_LIMIT_HEADERS,
+}
+_MORE_HEADERS: Final = {"401": ["WWW-Authenticate"], "429": list(_LIMIT_HEADERS), "503": ["Retry-After"]}
 _REPEATABLE: Final[tuple[Code, ...]] = ("idempotency_key_invalid", "idempotency_key_reused")
 
 
@@ -52,7 +73,8 @@ def document(public_url: str, version: str) -> bytes:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
         paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint, schemas)
-    shown = {name: schema for name, schema in schemas.items() if not name.endswith("Query")}
+    shown = {name: _shown(schema) for name, schema in schemas.items() if not name.endswith("Query")}
+    shown["Livemode"] = _LIVEMODE
     security = {
         "apiKey": {
             "type": "http",
@@ -78,7 +100,7 @@ def document(public_url: str, version: str) -> bytes:
             "servers": [{"url": public_url}],
             "security": [{name: []} for name in security],
             "paths": paths,
-            "components": {"schemas": shown, "securitySchemes": security},
+            "components": {"schemas": shown, "headers": _HEADERS, "securitySchemes": security},
         }
     )
 
@@ -98,6 +120,7 @@ def route(public_url: str, version: str) -> HTTPRouteHandler:
 def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.id,
+        "tags": [endpoint.path.split("/")[2]],
         "summary": endpoint.summary,
         **_description(endpoint),
         **_security(endpoint),
@@ -106,7 +129,10 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     }
     if endpoint.body is not None:
         schema = schemas[endpoint.body.__name__]
-        operation["requestBody"] = {"required": bool(schema["required"]), "content": _content(_ref(endpoint.body))}
+        content = _content(_ref(endpoint.body))
+        if endpoint.body in EXAMPLES:
+            content["application/json"]["example"] = EXAMPLES[endpoint.body]
+        operation["requestBody"] = {"required": bool(schema["required"]), "content": content}
     return operation
 
 
@@ -133,7 +159,30 @@ def _content(schema: dict[str, Any], media_type: str = "application/json") -> di
 
 def _success(endpoint: Endpoint) -> dict[str, Any]:
     schema = _page_of(endpoint.returns) if endpoint.is_list else _ref(endpoint.returns)
-    return {"description": endpoint.summary, "content": _content(schema)}
+    names = ["Request-Id"]
+    names += ["Location"] if endpoint.status == 201 else []
+    names += ["Idempotency-Replayed"] if endpoint.keyed or endpoint.repeatable else []
+    found = links(endpoint)
+    return {
+        "description": endpoint.summary,
+        "headers": _header_refs(names),
+        "content": _content(schema, "text/event-stream" if endpoint.streams else "application/json"),
+        **({"links": found} if found else {}),
+    }
+
+
+def _header_refs(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _shown(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of `components`. What we answer has every member that has a default: a client may count on it."""
+    if schema.get("type") != "object" or schema.get("additionalProperties") is False:
+        return schema
+    members: dict[str, dict[str, Any]] = schema["properties"]
+    there = [name for name, of in members.items() if name in schema["required"] or "default" in of]
+    plain = {name: {key: value for key, value in of.items() if key != "default"} for name, of in members.items()}
+    return {**schema, "properties": plain, "required": there}
 
 
 def _page_of(model: type) -> dict[str, Any]:
@@ -164,8 +213,8 @@ def _refusals(endpoint: Endpoint) -> dict[str, Any]:
     return {
         status: {
             "description": ", ".join(f"`{code}`" for code in by_status[status]),
+            "headers": _header_refs(["Request-Id", *_MORE_HEADERS.get(status, ())]),
             "content": content,
-            **({"headers": _LIMIT_HEADERS} if "rate_limited" in by_status[status] else {}),
         }
         for status in sorted(by_status)
     }
@@ -187,6 +236,9 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     named: list[dict[str, Any]] = []
     if endpoint.caller == "merchant" and endpoint.permission is not None:
         named += [{"in": "header", "required": False, **each} for each in _PERSONS_HEADERS]
+    if endpoint.streams:
+        resumes = {"type": "string", "description": "The id of the last event that was seen: the stream goes on there."}
+        named.append({"name": "Last-Event-ID", "in": "header", "required": False, "schema": resumes})
     if endpoint.keyed or endpoint.repeatable:
         named.append({"name": "Idempotency-Key", "in": "header", "required": endpoint.keyed, "schema": key})
     if endpoint.keyed:

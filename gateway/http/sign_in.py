@@ -70,7 +70,7 @@ class SignedOut(Struct, kw_only=True):
     """The session has ended; its access token is refused within 5 seconds."""
 
     object: Literal["session"] = "session"
-    ended: Literal[True] = True
+    ended: bool = True
 
 
 class OwnMerchantQuery(PageQuery, frozen=True, forbid_unknown_fields=True):

@@ -43,6 +43,7 @@ Code: TypeAlias = Literal[
     "internal_error",
     "version_conflict",
     "gone",
+    "cursor_expired",
     "webhook_endpoint_disabled",
 ]
 
@@ -188,6 +189,10 @@ PROBLEMS: Final[dict[Code, Kind]] = {
         410, "This address is of a former version",
         "The path belongs to the service that this one replaces, and does nothing any more.",
         "Use the address in the `Link` header; docs/migrating.md says what changes."),
+    "cursor_expired": Kind(
+        410, "The cursor is too old",
+        "Events that followed this cursor are not kept any more.",
+        "Start again without `after`, with the oldest event that is kept; read the objects that matter to you."),
     "webhook_endpoint_disabled": Kind(
         409, "The webhook endpoint is disabled",
         "Nothing is delivered to an endpoint that is disabled, or was deleted; `disabled_reason` says why it is.",

@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from gateway import ids
+from gateway.payments import cards
 from gateway.payments.errors import FieldError, MyPayError, invalid
 from gateway.payments.requests import CardInput, CreatePayment, CreatePayout, MobileMoneyInput, RedirectInput
 from gateway.routing.choose import Wanted
@@ -16,8 +17,6 @@ from providers.contract import Card, Method, MobileMoney, Redirect, Verb
 from providers.registry import PROVIDERS
 
 METADATA_BYTES: Final = 8 * 1024
-PAN: Final = re.compile(r"\d{12,19}")
-_SEPARATORS: Final = re.compile(r"[\W_]")  # whatever people write between the digits of a card number
 _URL: Final = re.compile(r"[!-\[\]-~]+")  # printable ASCII (RFC 3986), less the backslash: browsers read it as a slash
 
 
@@ -144,12 +143,6 @@ def _is_trigger(number: str) -> bool:
 
 
 def _card(method: CardInput) -> Card:
-    digits = _SEPARATORS.sub("", method.token)
-    if PAN.fullmatch(digits) and _luhn(digits):
+    if cards.is_number(method.token):
         raise MyPayError("card_number_refused")
     return Card(method.token)
-
-
-def _luhn(digits: str) -> bool:
-    doubled = [int(d) * (2 if n % 2 else 1) for n, d in enumerate(reversed(digits))]
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0

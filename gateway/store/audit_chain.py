@@ -24,11 +24,22 @@ update audit_events e set position = s.position, prev_hash = s.prev_hash, hash =
   from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[]) as s (id, position, prev_hash, hash)
  where e.id = s.id
 """
-_ANCHOR: Final = "position, hash, signature, created_at"
+_ANCHOR: Final = "position, hash, signature, created_at, is_floor"
 LAST_ANCHOR: Final = f"""
 select {_ANCHOR} from audit_anchors where merchant_id = $1 and livemode = $2 order by position desc limit 1
 """
-ANCHOR: Final = f"insert into audit_anchors (merchant_id, livemode, {_ANCHOR}) values ($1, $2, $3, $4, $5, $6)"
+ANCHOR: Final = f"insert into audit_anchors (merchant_id, livemode, {_ANCHOR}) values ($1, $2, $3, $4, $5, $6, $7)"
+FLOOR: Final = f"select {_ANCHOR} from audit_anchors where merchant_id = $1 and livemode = $2 and is_floor"
+FORGET_ANCHORS: Final = "delete from audit_anchors where merchant_id = $1 and livemode = $2 and position <= $3"
+LAST_BEFORE: Final = """
+select distinct on (merchant_id, livemode) merchant_id, livemode, position, hash from audit_events
+ where id < $1 and position is not null order by merchant_id, livemode, position desc
+"""
+IS_BEGINNING: Final = f"""
+select not exists (select from ({LAST_BEFORE}) as last join audit_events e
+                       on e.merchant_id = last.merchant_id and e.livemode = last.livemode
+                      and e.position < last.position and e.id >= $1)
+"""
 ANCHORS: Final = f"select {_ANCHOR} from audit_anchors where merchant_id = $1 and livemode = $2 order by position"
 RESIGN: Final = """
 update audit_anchors set signature = $4 where merchant_id = $1 and livemode = $2 and position = $3
@@ -38,6 +49,7 @@ select {", ".join(f"e.{name.strip()}" for name in COLUMNS.split(","))},
        a.hash as anchor_hash, a.signature as anchor_signature
   from audit_events e
   left join audit_anchors a on a.merchant_id = e.merchant_id and a.livemode = e.livemode and a.position = e.position
+                           and not a.is_floor
  where e.merchant_id = $1 and e.livemode = $2 and e.position is not null
    and (e.position, e.id) > ($3, $4) and e.position <= $5
  order by e.position, e.id limit {PAGE_ROWS}
@@ -60,6 +72,15 @@ class Sealed(Struct, frozen=True, kw_only=True):
     id: UUID
     position: int
     prev_hash: bytes
+    hash: bytes
+
+
+class Head(NamedTuple):
+    """The last row of a part of a chain."""
+
+    merchant_id: UUID
+    livemode: bool
+    position: int
     hash: bytes
 
 
@@ -104,8 +125,31 @@ async def last_anchor(connection: Connection, merchant_id: UUID, livemode: bool)
 
 async def anchor(connection: Connection, merchant_id: UUID, livemode: bool, new: Anchor) -> None:
     """Keep an anchor."""
-    columns = (new.position, new.hash, new.signature, new.created_at)
+    columns = (new.position, new.hash, new.signature, new.created_at, new.is_floor)
     await connection.execute(ANCHOR, merchant_id, livemode, *columns)
+
+
+async def floor(connection: Connection, merchant_id: UUID, livemode: bool) -> Anchor | None:
+    """The anchor after which a chain begins; None where it begins at its beginning."""
+    row = await connection.fetchrow(FLOOR, merchant_id, livemode)
+    return None if row is None else Anchor(**row)
+
+
+async def raise_floor(connection: Connection, merchant_id: UUID, livemode: bool, new: Anchor) -> None:
+    """Let a chain begin after this; the anchors before it have nothing left that they are about."""
+    await connection.execute(FORGET_ANCHORS, merchant_id, livemode, new.position)
+    await anchor(connection, merchant_id, livemode, new)
+
+
+async def last_before(connection: Connection, day: UUID) -> list[Head]:
+    """Of each chain the last row of the days before."""
+    return [Head(**row) for row in await connection.fetch(LAST_BEFORE, day)]
+
+
+async def is_beginning(connection: Connection, day: UUID) -> bool:
+    """Whether the rows of the days before are the beginning of each chain. One that was sealed late may not be."""
+    beginning: bool = await connection.fetchval(IS_BEGINNING, day)
+    return beginning
 
 
 async def page(
@@ -138,8 +182,8 @@ async def sign_again(connection: Connection, chain: Chain) -> int:
     What none of our keys has signed is left as it is: a check must find it.
     """
     anchors = [Anchor(**row) for row in await connection.fetch(ANCHORS, chain.merchant_id, chain.livemode)]
-    ours = [each for each in anchors if chain.is_signed(each.position, each.hash, each.signature)]
-    signed = [(each, chain.sign(each.position, each.hash)) for each in ours]
+    ours = [a for a in anchors if chain.is_signed(a.position, a.hash, a.signature, is_floor=a.is_floor)]
+    signed = [(each, chain.sign(each.position, each.hash, is_floor=each.is_floor)) for each in ours]
     changed = [
         (chain.merchant_id, chain.livemode, each.position, signature)
         for each, signature in signed

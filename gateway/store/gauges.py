@@ -68,10 +68,13 @@ log = structlog.get_logger(__name__)
 
 
 class DatabaseGauges:
-    """Sets the gauges; one reading serves everybody who asks within `AGE_S`."""
+    """Sets the gauges; one reading serves everybody who asks within `AGE_S`.
 
-    def __init__(self, pool: Callable[[], Pool]) -> None:
-        self._pool, self._one_at_a_time = pool, asyncio.Lock()
+    `overdue_days` tells for how long the oldest data has been due to be dropped.
+    """
+
+    def __init__(self, pool: Callable[[], Pool], overdue_days: Callable[[Connection], Awaitable[float]]) -> None:
+        self._pool, self._overdue_days, self._one_at_a_time = pool, overdue_days, asyncio.Lock()
         self._read_at = -math.inf
 
     async def refresh(self) -> bool:
@@ -83,6 +86,7 @@ class DatabaseGauges:
                 async with asyncio.timeout(TOGETHER_S), self._pool().acquire() as connection:
                     for sql, gauges in READINGS.items():
                         await _read(connection, sql, gauges)
+                    METRICS.retention_overdue_days.set(await self._overdue_days(connection))
             except CONNECTION_LOST as error:  # the counters of this process are wanted most while the database is away
                 log.warning("metrics.without_database", error=repr(error))
                 METRICS.readings_failed.inc()

@@ -6,6 +6,7 @@ whose day has no partition goes to the table's DEFAULT partition; `ensure` bring
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from gateway import ids
 from gateway.store.database import Connection
@@ -18,7 +19,7 @@ KEYS: Final = {"webhook_deliveries": "event_id", "webhook_attempts": "event_id"}
 WRITTEN_ONCE: Final = ("exchanges", "webhook_attempts")
 DAYS_AHEAD: Final = 14
 LOCK_TIMEOUT: Final = "5s"  # inserts may queue behind a lock that is waited for
-_LOCK: Final = 0x6D79_7061_7901  # any constant: one `ensure` per database at a time
+LOCK: Final = 0x6D79_7061_7901  # any constant: one at a time per database makes or drops days
 
 
 async def ensure(connection: Connection, today: datetime, days_ahead: int = DAYS_AHEAD) -> list[str]:
@@ -33,7 +34,7 @@ async def ensure(connection: Connection, today: datetime, days_ahead: int = DAYS
     for table in DAY_PARTITIONED:
         async with connection.transaction():
             await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
-            await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
             for day in await _missing(connection, table, days):
                 await _make(connection, table, day, in_use=day <= midnight + timedelta(days=1))
                 made.append(name_of(table, day))
@@ -43,6 +44,13 @@ async def ensure(connection: Connection, today: datetime, days_ahead: int = DAYS
 def name_of(table: str, day: datetime) -> str:
     """The partition of a UTC day: events_20261125."""
     return f"{table}_{day:%Y%m%d}"
+
+
+async def has_day(connection: Connection, table: str, row_id: UUID) -> bool:
+    """Whether the day of an id has a partition: it was made, and not dropped since."""
+    name = name_of(table, ids.time_of(row_id))
+    found: bool = await connection.fetchval("select to_regclass($1) is not null", name)
+    return found
 
 
 async def _missing(connection: Connection, table: str, days: list[datetime]) -> list[datetime]:

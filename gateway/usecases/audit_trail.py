@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from gateway import audit_chain, ids
 from gateway.audit_chain import GENESIS, Anchor, Bad, Chain, Link, Walk
+from gateway.payments.errors import invalid
 from gateway.payments.views import timestamp
 from gateway.settings import Settings
 from gateway.store import audit_chain as store
@@ -126,32 +127,56 @@ def _digest(row: StoredAudit) -> bytes:
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What checking a chain found; `checked` rows hold. `anchor` is the newest one."""
+    """What checking a chain found; `checked` rows hold. `anchor` is the newest one; the chain begins after `floor`."""
 
     bad: Bad | None
     checked: int
     anchor: Anchor | None
+    floor: Anchor | None = None
 
 
-async def verify(reading: Reading, chain: Chain, kept: tuple[int, bytes] | None = None) -> Verdict:
-    """Recompute a whole chain, page by page. `kept`: a position, and the hash that it must have."""
-    walk = Walk(chain, kept)
+async def verify(
+    reading: Reading, chain: Chain, kept: tuple[int, bytes] | None = None, *, until: int | None = None
+) -> Verdict:
+    """Recompute a whole chain, page by page. `kept`: a position, and the hash that it must have. `until`: only so far.
+
+    Raises `invalid_request` for a kept position of which nothing is left to compare.
+    """
+    while True:
+        async with reading() as connection:
+            floor = await store.floor(connection, chain.merchant_id, chain.livemode)
+        if floor is not None and kept is not None and kept[0] < floor.position:
+            detail = f"The trail up to position {floor.position} was dropped for its age: compare a newer position."
+            raise invalid("/position", "out_of_range", detail)
+        verdict = await _verify(reading, chain, kept, floor, until)
+        if verdict.bad is None:
+            return verdict
+        async with reading() as connection:  # what was dropped meanwhile is not missing
+            if await store.floor(connection, chain.merchant_id, chain.livemode) == floor:
+                return verdict
+
+
+async def _verify(
+    reading: Reading, chain: Chain, kept: tuple[int, bytes] | None, floor: Anchor | None, until: int | None
+) -> Verdict:
+    walk = Walk(chain, kept, floor)
     async with reading() as connection:
         last = await store.last_anchor(connection, chain.merchant_id, chain.livemode)
-    after, until = store.START, 0 if last is None else last.position
+    after, end = store.START, until or (0 if last is None else last.position)
     while walk.bad is None:
         async with reading() as connection:
-            rows = await store.page(connection, chain.merchant_id, chain.livemode, after, until)
+            rows = await store.page(connection, chain.merchant_id, chain.livemode, after, end)
         if not rows or not all(walk.follow(_link(each)) for each in rows):
             break
-        after = walk.checked, rows[-1].row.id
-    walk.end(last)
+        after = walk.position, rows[-1].row.id
+    if until is None:
+        walk.end(last)
     bad = walk.bad
     if bad is None:
         async with reading() as connection:
             beyond = await store.first_unanchored(connection, chain.merchant_id, chain.livemode)
         bad = None if beyond is None else Bad(position=beyond[0], id=beyond[1], reason="unanchored")
-    return Verdict(bad=bad, checked=walk.checked, anchor=last)
+    return Verdict(bad=bad, checked=walk.checked, anchor=last, floor=floor)
 
 
 def _link(chained: ChainedAudit) -> Link:
@@ -166,3 +191,34 @@ def _link(chained: ChainedAudit) -> Link:
         anchor_hash=chained.anchor_hash,
         anchor_signature=chained.anchor_signature,
     )
+
+
+# --- Dropping what is old ---------------------------------------------------------------------------------------------
+
+
+async def broken_before(settings: Settings, reading: Reading, day: UUID) -> str | None:
+    """A merchant whose chain does not hold up to a day, if there is one: evidence of that is not dropped."""
+    async with reading() as connection:
+        heads = await store.last_before(connection, day)
+    for head in heads:
+        chain = chain_of(settings, head.merchant_id, head.livemode)
+        if (await verify(reading, chain, until=head.position)).bad is not None:
+            return ids.show(ids.MERCHANT, head.merchant_id)
+    return None
+
+
+async def begin_after(settings: Settings, connection: Connection, day: UUID, now: datetime) -> bool:
+    """Let every chain begin with a day, in the transaction that drops the days before.
+
+    False, and nothing is done, while these are not a beginning of each chain, or a sealer is at work.
+    """
+    if not await store.lock(connection) or not await store.is_beginning(connection, day):
+        return False
+    for head in await store.last_before(connection, day):
+        chain = chain_of(settings, head.merchant_id, head.livemode)
+        signature = chain.sign(head.position, head.hash, is_floor=True)
+        floor = Anchor(position=head.position, hash=head.hash, signature=signature, created_at=now, is_floor=True)
+        await store.raise_floor(connection, head.merchant_id, head.livemode, floor)
+        merchant = ids.show(ids.MERCHANT, head.merchant_id)
+        log.info("audit.begins_after", merchant=merchant, livemode=head.livemode, position=head.position)
+    return True

@@ -200,13 +200,11 @@ PUSH_ANSWERS: Final = (
         "not known, or not yet",
         QUERY,
         error(BUSY, "The transaction does not exist"),
-        Pending(provider_code=BUSY),
+        Ambiguous(detail=BUSY),
         None,
         500,
     ),
-    case(
-        "wrong credentials of a query", QUERY, error(BUSY, "Wrong credentials"), Pending(provider_code=BUSY), None, 500
-    ),
+    case("wrong credentials of a query", QUERY, error(BUSY, "Wrong credentials"), Ambiguous(detail=BUSY), None, 500),
     case("a query's token", QUERY, error("404.001.03"), Throttled(provider_code="404.001.03"), "404.001.03", 404),
     case("a query's error", QUERY, error("400.002.02"), Ambiguous(detail="400.002.02"), None, 400),
 )

@@ -155,7 +155,7 @@ def _push_query(operation: Operation, checkout: str, account: DarajaAccount) -> 
     body = {**_password(account, operation.sent_at), "CheckoutRequestID": checkout}
     response = yield post_json(spec.PUSH_QUERY_PATH, body)
     said = wire.answer(response)
-    if said.code == spec.BUSY:
+    if said.code == spec.BUSY and spec.PROCESSING in (said.message or "").lower():
         return Pending(provider_code=spec.BUSY)
     if said.ResultCode is None or said.CheckoutRequestID not in (None, checkout):
         return _not_about_the_target(said, response)

@@ -136,6 +136,7 @@ MESSAGES: Final[Mapping[str, DeclineCode]] = {
     "merchant does not exist": DeclineCode.CONFIGURATION,
     "unable to lock subscriber": DeclineCode.PROVIDER_UNAVAILABLE,
 }
+PROCESSING: Final = "being processed"  # a message of BUSY that says something about the push; the others say nothing
 REGISTERED: Final = "already registered"  # a message of INTERNAL, where the callback URL is
 
 STATUSES: Final[Mapping[str, type[Outcome]]] = {

@@ -106,6 +106,15 @@ async def test_equal_keys_in_one_batch(settings: Settings, tenant: Tenant) -> No
 # --- Commits whose fate is unknown ------------------------------------------------------------------------------------
 
 
+async def test_17_ten_thousand_keys_at_once_are_ten_thousand_payments(settings: Settings, tenant: Tenant) -> None:
+    wanted = [tenant.wants(f"key-{number}") for number in range(10_000)]
+    async with flusher(settings, queue_max=len(wanted)) as batcher:
+        found = accepted(await submit_all(batcher, wanted))
+    assert [each.payment.id for each in found] == [each.payment.id for each in wanted]
+    assert all(each.fresh for each in found)
+    assert set(await tenant.payments()) == {each.payment.id for each in wanted}
+
+
 async def test_a_lost_reply_to_a_commit_is_settled_as_ours(settings: Settings, tenant: Tenant) -> None:
     wanted = [tenant.wants(f"lost-{number}") for number in range(20)]
     async with proxy(settings.database_uri) as between, flusher(settings, through=between, lanes=1) as batcher:

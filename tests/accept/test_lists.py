@@ -109,6 +109,12 @@ def test_every_filter(twins: Twins, merchant: Merchant) -> None:
         ({"created_from": "2026-11-25T14:00:00Z"}, ["card", "phone", "big", "rand"]),
         ({"created_to": "2026-11-25T14:00:00Z"}, ["cpay", "plain"]),
         ({"created_from": "2026-11-25T15:00:00+02:00", "created_to": "2026-11-25T14:00:00.001Z"}, ["rand", "cpay"]),
+        ({"created_from": "0001-01-01T00:00:00+23:59", "created_to": "1969-12-31T23:59:59Z"}, []),
+        ({"created_from": "9999-12-31T23:59:59-23:59"}, []),
+        (
+            {"created_from": "0135-04-14T14:54:25+10:39", "created_to": "9999-12-31T23:59:59.999Z", "status": "failed"},
+            ["card"],
+        ),
         ({"status": "pending", "currency": "LSL", "provider": "sandbox"}, ["phone", "plain"]),
         ({"status": "pending", "limit": 2}, ["phone", "rand"]),
     ]

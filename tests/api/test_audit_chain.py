@@ -81,6 +81,7 @@ def test_a_trail_that_nobody_touched_holds(untouched: Tenant) -> None:
         "valid": True,
         "first_bad": None,
         "checked": 6,
+        "dropped_until": None,
     }
     assert verify(untouched, livemode=True) | {"livemode": False} == found | {"checked": 0, "anchored_until": None}
 

@@ -73,14 +73,15 @@ def test_next_goes_on_where_the_feed_ended(mypay: Installation, tenant: Tenant) 
 
 
 async def insert(connection: Connection, tenant: Tenant, kind: str, object_id: UUID) -> None:
+    event_id = ids.new()
     await connection.execute(
         "insert into events (id, merchant_id, livemode, root_id, object_id, type, sequence, body, created_at)"
         " values ($1, $2, false, $3, $3, $4, 1, $5, $6)",
-        ids.new(),
+        event_id,
         tenant.merchant_id,
         object_id,
         kind,
-        msgspec.json.encode({"type": kind}),
+        msgspec.json.encode({"id": ids.show(ids.EVENT, event_id), "type": kind}),
         datetime.now(UTC),
     )
 
@@ -172,6 +173,27 @@ def test_bad_cursors_and_ids(tenant: Tenant) -> None:
         assert code(tenant.test.get(f"/v1/events?after={cursor}"), 400) == "invalid_cursor"
     for event_id in ("evt_x", ids.show(ids.EVENT, ids.new()), ids.show(ids.PAYMENT, ids.new())):
         assert code(tenant.test.get(f"/v1/events/{event_id}"), 404) == "not_found"
+
+
+def test_a_cursor_before_what_was_dropped_is_too_old(mypay: Installation, tenant: Tenant, other: Tenant) -> None:
+    """Of the merchant's own events: who had none in the days that went keeps his cursor."""
+    start = tenant.test.get("/v1/events").json()["next"]
+    for each in (tenant, other):
+        each.payment()
+    on_database(mypay, give_positions)
+    after = tenant.test.get("/v1/events").json()["next"]
+
+    async def drop(connection: Connection) -> None:
+        gone = "delete from events where merchant_id = $1 returning position"
+        position = await connection.fetchval(gone, tenant.merchant_id)
+        await connection.execute("insert into dropped_events values ($1, false, $2)", tenant.merchant_id, position)
+
+    on_database(mypay, drop)
+    assert code(tenant.test.get(f"/v1/events?after={start}"), 410) == "cursor_expired"
+    assert "event: gap" in tenant.test.get(f"/v1/events/stream?after={start}").text
+    assert tenant.test.get(f"/v1/events?after={after}").json()["data"] == []
+    assert tenant.test.get("/v1/events").status_code == 200
+    assert len(other.test.get(f"/v1/events?after={start}").json()["data"]) == 1
 
 
 def test_a_page_is_read_from_the_index(mypay: Installation, tenant: Tenant) -> None:

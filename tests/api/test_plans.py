@@ -27,8 +27,12 @@ from gateway.store import (
     dead_letters,
     events,
     exchanges,
+    merchants,
     payments,
     refunds,
+    users,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 from gateway.store.database import prepare
 from tests.support.parts import Parts, fresh_database
@@ -58,7 +62,8 @@ async def filled(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Rec
     connection = await asyncpg.connect(database)
     await prepare(connection)
     for table, rows in (
-        ("merchants", [{"id": each, "name": "Shop"} for each in (MERCHANT, *OTHERS)]),
+        ("merchants", [{"id": each, "name": "Shop"} for each in (MERCHANT, *OTHERS, *(_id(n) for n in range(ROWS)))]),
+        ("users", [_user(n) for n in range(ROWS)]),
         ("accounts", [_account(n) for n in range(ROWS)]),
         ("account_settings", [{"account_id": _account_id(n), "version": 1, "sealed": b"x"} for n in range(ROWS)]),
         ("api_keys", [_api_key(n) for n in range(ROWS)]),
@@ -69,6 +74,9 @@ async def filled(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Rec
         ("audit_events", [_audit(n) for n in range(ROWS)]),
         ("exchanges", [_exchange(n) for n in range(ROWS)]),
         ("dead_letters", [_dead_letter(n) for n in range(ROWS)]),
+        ("webhook_endpoints", [_endpoint(n) for n in range(ROWS)]),
+        ("webhook_deliveries", [_delivery(n) for n in range(ROWS)]),
+        ("webhook_attempts", [_attempt(n) for n in range(ROWS)]),
     ):
         await connection.copy_records_to_table(
             table, records=[tuple(row.values()) for row in rows], columns=list(rows[0])
@@ -84,6 +92,8 @@ def _id(number: int) -> UUID:
 
 
 PAYMENTS = [_id(n) for n in range(ROWS)]
+EVENTS = [_id(n) for n in range(ROWS)]
+ENDPOINTS = [_id(n) for n in range(ROWS)]
 MORE_ACCOUNTS = [*ACCOUNTS, *(_id(n) for n in range(ROWS - len(ACCOUNTS)))]
 
 
@@ -162,7 +172,7 @@ def _refund(number: int) -> dict[str, Any]:
 def _event(number: int) -> dict[str, Any]:
     types = ("payment.created", "payment.processing", "payment.succeeded")
     columns = {
-        "id": _id(number),
+        "id": EVENTS[number],
         "merchant_id": _whose(number),
         "livemode": False,
         "root_id": PAYMENTS[number // 3],
@@ -201,6 +211,29 @@ def _dead_letter(number: int) -> dict[str, Any]:
     return {**columns, **more, "created_at": _at(number)}
 
 
+def _user(number: int) -> dict[str, Any]:
+    columns = {"id": _id(number), "email": f"{number}@shop.example", "password_hash": "x", "role": "viewer"}
+    return {**columns, "created_at": _at(number), "updated_at": _at(number)}
+
+
+def _endpoint(number: int) -> dict[str, Any]:
+    columns = {"id": ENDPOINTS[number], "merchant_id": MERCHANT if number < 16 else _whose(number), "livemode": False}
+    more = {"url": "https://shop.example/", "events": ["*"], "status": "enabled", "sealed": b"x"}
+    return {**columns, **more, "created_at": _at(number), "updated_at": _at(number)}
+
+
+def _delivery(number: int) -> dict[str, Any]:
+    status = "failed" if number % 50 == 0 else "delivered"
+    columns = {"event_id": EVENTS[number], "endpoint_id": ENDPOINTS[number % 8], "id": _id(number)}
+    more = {"merchant_id": MERCHANT, "livemode": False, "status": status, "attempt": 1}
+    return {**columns, **more, "created_at": _at(number), "updated_at": _at(number)}
+
+
+def _attempt(number: int) -> dict[str, Any]:
+    columns = {"event_id": EVENTS[number], "endpoint_id": ENDPOINTS[number % 8], "attempt": 1}
+    return {**columns, "merchant_id": MERCHANT, "started_at": _at(number), "duration_ms": 1, "response_status": 200}
+
+
 # --- What is asked, and which index answers; one of two where both are as good for so large a part of the rows --------
 
 
@@ -229,6 +262,17 @@ def calling(provider: str | None = None, state: str | None = None) -> Callable[[
     return lambda connection: callback_log.page(
         connection, MERCHANT, False, provider=provider, state=state, after=None, limit=21
     )
+
+
+def delivering(**filters: Any) -> Callable[[Any], Awaitable[object]]:
+    """A page of an endpoint's deliveries."""
+    given = {"statuses": None, "event_id": None, "after": None, **filters}
+    return lambda connection: webhook_deliveries.page(connection, MERCHANT, False, ENDPOINTS[3], **given, limit=21)
+
+
+def listening(status: str | None = None) -> Callable[[Any], Awaitable[object]]:
+    """A page of webhook endpoints."""
+    return lambda connection: webhook_endpoints.page(connection, MERCHANT, False, status=status, after=None, limit=21)
 
 
 LISTS: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
@@ -279,6 +323,20 @@ LISTS: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
         lambda connection: configured_accounts.page(connection, MERCHANT, False, None, 21),
         "accounts_merchant",
     ),
+    "webhook endpoints": (listening(), "webhook_endpoints_merchant"),
+    "webhook endpoints by status": (listening("enabled"), "webhook_endpoints_merchant"),
+    "deliveries": (delivering(), "webhook_deliveries_endpoint"),
+    "deliveries after one": (delivering(after=_id(5000)), "webhook_deliveries_endpoint"),
+    "deliveries by status": (delivering(statuses=["failed"]), "webhook_deliveries_endpoint"),
+    "deliveries of an event": (delivering(event_id=EVENTS[3]), "webhook_deliveries_pkey"),
+    "attempts of a delivery": (
+        lambda connection: webhook_deliveries.attempts(connection, MERCHANT, [EVENTS[3]]),
+        "webhook_attempts_pkey",
+    ),
+    "payouts by status": (paying(kind=Kind.PAYOUT, status=("failed",)), "payments_exceptions"),
+    "payouts by account": (paying(kind=Kind.PAYOUT, account=ACCOUNTS[0]), "payments_merchant"),
+    "merchants": (lambda connection: merchants.page(connection, None, 21), "merchants_pkey"),
+    "people": (lambda connection: users.page(connection, None, 21), "users_pkey"),
     "API keys": (lambda connection: api_keys.page(connection, MERCHANT, False, None, 21), "api_keys_merchant"),
 }
 

@@ -7,31 +7,27 @@ their own on this machine. Nothing here is a test: figures are written down as t
 import asyncio
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from tests.bench import flusher, report, spans, webhooks
+from tests.bench import controls, flusher, reading, report, spans, streams, webhooks
 from tests.bench.load import measure
 from tests.bench.report import Row
+from tests.bench.servers import MYPAY, server, shown
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts, begin_run, end_run, fresh_database, parts_of_run
 
 CONNECTIONS = (1, 16, 64, 256)
 SECONDS = 6.0
-NO_KAFKA = "127.0.0.1:9"  # the discard port: nobody listens
 
 SERVERS = {
     "a: no database": "tests.bench.alternatives:ceiling_app",
     "b: transaction per request, pool of 16": "tests.bench.alternatives:transaction_app",
-    "c: MyPay": "gateway.app:asgi",
+    "c: MyPay": MYPAY,
 }
 
 
@@ -40,7 +36,8 @@ def main() -> None:
     begin_run()
     try:
         parts = parts_of_run()
-        rows = [*_accept(parts), *_flusher(parts), *_end_to_end(parts), *webhooks.rows(parts)]
+        rows = [*_accept(parts), *_flusher(parts), *_end_to_end(parts), *webhooks.rows(parts), *streams.rows(parts)]
+        rows += [*controls.rows(parts, seconds=SECONDS), *reading.rows(parts)]
     finally:
         end_run()
     report.write(Path("docs/benchmarks.md"), rows, machine())
@@ -70,38 +67,14 @@ def machine() -> dict[str, str]:
 def _accept(parts: Parts) -> Iterator[Row]:
     rates: dict[str, dict[int, float]] = {}
     for name, target in SERVERS.items():
-        with _server(parts, target) as (port, key):
+        with server(parts, target) as (made, port):
             for connections in CONNECTIONS:
-                found = measure(port, key, connections=connections, seconds=SECONDS)
+                found = measure(port, made.api_key, connections=connections, seconds=SECONDS)
                 rates.setdefault(name[0], {})[connections] = found["per_second"]
-                yield Row(f"accept, {name}, {connections} connections", _shown(found))
+                yield Row(f"accept, {name}, {connections} connections", shown(found))
     ratio_a, ratio_b = rates["c"][64] / rates["a"][64], rates["c"][64] / rates["b"][64]
     yield Row("accept, fsynced: c ÷ a, 64 connections", f"{ratio_a:.2f}", "≥ 0.55", ratio_a >= 0.55)
     yield Row("accept: c ÷ b, 64 connections", f"{ratio_b:.2f}", "≥ 3", ratio_b >= 3)
-
-
-@contextmanager
-def _server(parts: Parts, target: str) -> Iterator[tuple[int, str]]:
-    """One server process on a fresh database, with only Postgres beside it."""
-    with tempfile.TemporaryDirectory() as place, fresh_database(parts) as uri:
-        options: dict[str, Any] = {"simulators": False, "workers": 0, "environment": {"REDIS_HOST": ""}}
-        made = Installation(parts, uri, Path(place), **options)
-        made.environment["KAFKA_BOOTSTRAP_SERVERS"] = NO_KAFKA
-        port = int(made.environment["API_PORT"])
-        granian = (sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--port", str(port))
-        log = (Path(place) / "server.log").open("wb")
-        server = subprocess.Popen(
-            [*granian, "--loop", "uvloop", "--http", "1", "--no-ws", target],
-            env=made.environment, stdout=log, stderr=log,
-        )  # fmt: skip
-        try:
-            time.sleep(4)
-            measure(port, made.api_key, connections=16, seconds=2)  # warm
-            yield port, made.api_key
-        finally:
-            server.terminate()
-            server.wait()
-            log.close()
 
 
 def _flusher(parts: Parts) -> Iterator[Row]:
@@ -133,7 +106,7 @@ def _latency(mypay: Installation, port: int) -> Iterator[Row]:
     marker = spans.mark(mypay)
     found = measure(port, mypay.api_key, rate=50, seconds=30, wait_s=10)
     fine = found["p50_ms"] <= 30 and found["p99_ms"] <= 100
-    yield Row("POST → succeeded, 50/s, sandbox at 0 ms", _shown(found), "p50 ≤ 30 ms, p99 ≤ 100 ms", fine)
+    yield Row("POST → succeeded, 50/s, sandbox at 0 ms", shown(found), "p50 ≤ 30 ms, p99 ≤ 100 ms", fine)
     own = spans.own_overhead(mypay, since=marker)
     yield Row(
         "own work per payment (accept + claim + record)",
@@ -152,12 +125,6 @@ def _throughput(mypay: Installation, port: int) -> Iterator[Row]:
     rate = payments / (time.monotonic() - begin)
     yield Row(f"accepting {payments} while workers run", f"{payments / (accepted - begin):.0f}/s")
     yield Row(f"end to end, {payments} payments, everything on this machine", f"{rate:.0f}/s", "≥ 300/s", rate >= 300)
-
-
-def _shown(found: dict[str, Any]) -> str:
-    refused = {status: count for status, count in found["statuses"].items() if status != "201"}
-    more = f" ({refused} not accepted)" if refused else ""
-    return f"{found['per_second']:.0f}/s, p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms{more}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 * `ceiling`: no database at all (after the key has been read once), and
 * `transaction`: a plain transaction per request (BEGIN, four inserts, COMMIT) on a pool of 16.
+
+What reading is compared with: `select`, a plain select by primary key.
 """
 
 from collections.abc import AsyncIterator
@@ -9,8 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from litestar import Litestar, Request, Response, Router, post
+from litestar import Litestar, Request, Response, Router, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath
 
 from gateway import ids, settings
 from gateway.clock import Clock
@@ -19,7 +22,7 @@ from gateway.http.context import RequestContext
 from gateway.http.idempotency import required_key
 from gateway.http.json_body import fingerprint_of, read_json
 from gateway.http.wiring import base_kwargs
-from gateway.payments import rules, views
+from gateway.payments import drafts, views
 from gateway.payments.requests import CreatePayment
 from gateway.routing.choose import choose
 from gateway.server import settle_memory
@@ -27,9 +30,10 @@ from gateway.services import Accounts
 from gateway.store import directory
 from gateway.store.accept import NewPayment
 from gateway.store.database import Pool, create_pool
-from gateway.usecases.create_payment import prepare
+from gateway.usecases.create_payment import chosen, prepare
 
 POOL = 16
+BY_KEY = "select id from payments where lp = $1 and id = $2"
 
 
 async def _prepared(request: Request[Any, Any, State]) -> NewPayment:
@@ -37,12 +41,23 @@ async def _prepared(request: Request[Any, Any, State]) -> NewPayment:
     key = required_key(request.scope)
     body = await read_json(request, CreatePayment)
     user = request.user
-    checked = rules.check(body.value, user.livemode)
-    accounts = await request.app.state.accounts.of(user.merchant_id, user.livemode)
-    route = choose(rules.wanted(body.value, user.livemode, checked.country), accounts)
-    account = next(each for each in accounts if each.id == route.account)
+    draft = drafts.payment(body.value, user.livemode)
+    known: Accounts = request.app.state.accounts
+    accounts = await known.of(user.merchant_id, user.livemode)
+    route = choose(draft.wanted, accounts, await known.rules(user.merchant_id, user.livemode))
+    account = chosen(route, draft.wanted, accounts)
     payment_id = ids.new(ids.logical_partition(user.merchant_id, user.livemode, key))
-    return prepare(key, fingerprint_of(request, body), payment_id, account, route, body.value, checked, Clock().now())
+    return prepare(key, fingerprint_of(request, body), payment_id, account, route, draft, Clock().now())
+
+
+@get("/v1/payments/{payment_id:str}")
+async def select(request: Request[Any, Any, State], payment_id: FromPath[str]) -> Response[bytes]:
+    """Authenticate, one select by primary key, answer an id."""
+    wanted = ids.read(ids.PAYMENT, payment_id) or ids.NIL
+    pool: Pool = request.app.state.pool
+    async with pool.acquire() as connection:
+        row = await connection.fetchrow(BY_KEY, ids.lp_of(wanted), wanted)
+    return Response(b'{"id":"%s"}' % ids.show(ids.PAYMENT, row["id"]).encode(), media_type="application/json")
 
 
 @post("/v1/payments")
@@ -126,3 +141,8 @@ def ceiling_app() -> RequestContext:
 def transaction_app() -> RequestContext:
     """The application with a transaction per request."""
     return _app(transaction)
+
+
+def select_app() -> RequestContext:
+    """The application with a plain select."""
+    return _app(select)

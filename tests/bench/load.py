@@ -14,7 +14,8 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -40,6 +41,13 @@ def post_payment(api_key: str, wait_s: int = 0) -> Callable[[int], bytes]:
         return head + b"Idempotency-Key: %s-%d\r\nContent-Length: %d\r\n\r\n" % (run.encode(), n, len(body)) + body
 
     return request
+
+
+def get(api_key: str, paths: Sequence[str]) -> Callable[[int], bytes]:
+    """Makes the bytes of the n-th GET, of these paths in turn."""
+    head = b"HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + api_key.encode() + b"\r\n\r\n"
+    requests = [b"GET " + path.encode() + b" " + head for path in paths]
+    return lambda n: requests[n % len(requests)]
 
 
 class Connection(asyncio.Protocol):
@@ -106,18 +114,23 @@ async def closed_loop(
     return summary(latencies, statuses, time.perf_counter() - begin)
 
 
-async def open_loop(port: int, request: Callable[[int], bytes], rate: float, seconds: float) -> dict[str, Any]:
-    """A request every 1/rate seconds, whether or not the ones before were answered; latency from its due time."""
+async def open_loop(
+    port: int, request: Callable[[int], bytes], rate: float, seconds: float, connections: int
+) -> dict[str, Any]:
+    """A request every 1/rate seconds, whether or not the ones before were answered; latency from its due time.
+
+    `connections` are open from the start, and more where all of them wait.
+    """
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
     outcomes: Counter[str] = Counter()
-    idle: list[Connection] = []
+    idle = [await connect(port) for _ in range(connections)]
     begin = time.perf_counter()
 
     async def one(n: int) -> None:
         due = begin + n / rate
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        connection = idle.pop() if idle else await connect(port)
+        connection = idle.pop(0) if idle else await connect(port)
         status, body = await connection.send(request(n))
         latencies.append(time.perf_counter() - due)
         statuses[status] += 1
@@ -162,10 +175,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--wait", type=int, default=0)
+    parser.add_argument("--paths", type=Path, help="GET these instead, one a line")
     given = parser.parse_args()
-    request = post_payment(given.key, given.wait)
+    paths = given.paths.read_text().splitlines() if given.paths else []
+    request = get(given.key, paths) if paths else post_payment(given.key, given.wait)
     work = (
-        open_loop(given.port, request, given.rate, given.seconds)
+        open_loop(given.port, request, given.rate, given.seconds, given.connections)
         if given.rate
         else closed_loop(given.port, request, given.connections, given.seconds, given.count)
     )

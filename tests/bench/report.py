@@ -20,11 +20,15 @@ class Row(Struct, frozen=True):
     reached: bool | None = None
 
 
+def cells(row: Row) -> tuple[str, ...]:
+    """A row of the table."""
+    return row.measure, row.seen, row.goal, {None: "", True: "yes", False: "no"}[row.reached]
+
+
 def write(page: Path, rows: Sequence[Row], machine: dict[str, str]) -> None:
     """Replace the measured part of the page; what people wrote around it stays."""
     table = ["| measure | seen | goal | reached |", "|---|---|---|---|"]
-    words = {None: "", True: "yes", False: "no"}
-    table += [f"| {row.measure} | {row.seen} | {row.goal} | {words[row.reached]} |" for row in rows]
+    table += [f"| {' | '.join(cells(row))} |" for row in rows]
     about = [f"- {name}: {value}" for name, value in machine.items()]
     measured = "\n".join([BEGIN, "", *about, "", *table, "", END])
     text = page.read_text(encoding="utf-8") if page.exists() else f"# Benchmarks\n\n{BEGIN}{END}\n"

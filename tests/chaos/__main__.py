@@ -55,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=None, help="payments per second; 0: as fast as the clients can")
     parser.add_argument("--open-most", type=int, default=2500, help="payments under way, over which clients pause")
     parser.add_argument("--kinds", nargs="*", choices=plan.KINDS, help="only these faults; default: all")
+    parser.add_argument("--calm", type=float, default=1.0, help="times the usual pause between random faults")
     parser.add_argument("--pace", type=float, default=0.1)
     parser.add_argument("--directory", type=Path, default=None, help="kept; default: a temporary one, removed if clean")
     parser.add_argument("--results", type=Path, default=RESULTS, help="runs add up in this file")
@@ -64,6 +65,7 @@ def _options() -> argparse.Namespace:
 def _script(given: argparse.Namespace, seed: int, directory: Path) -> Script:
     scene = SCENES[given.scene]
     seconds = scene.seconds if given.minutes is None else given.minutes * 60
+    random = given.scene == "random" or given.kinds
     kinds = given.kinds and {kind: plan.KINDS[kind] for kind in given.kinds}
 
     def mutate(tree: Path) -> None:
@@ -81,7 +83,7 @@ def _script(given: argparse.Namespace, seed: int, directory: Path) -> Script:
         workers=scene.workers,
         mutate=mutate,
         scene=given.scene,
-        faults=plan.plan(seed, seconds, kinds) if kinds else scene.faults(seed, seconds),
+        faults=plan.plan(seed, seconds, kinds, given.calm) if random else scene.faults(seed, seconds),
         points=results.crash_points(results.read([given.results])) if scene.points else None,
         skewed=scene.skewed,
         command=_command(seed, given),

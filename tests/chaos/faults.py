@@ -17,7 +17,7 @@ from tests.chaos.plan import Fault
 from tests.chaos.stage import PREFIX, SIMULATORS, Stage
 
 REPLAYED_MOST = 3000
-FREEZE_PATIENCE_S = 30  # for a process to come to the point at which it freezes itself
+FREEZE_PATIENCE_S = 90  # for a process to come to the point at which it freezes itself
 POISON_MARK = b"chaos-poison-"
 
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 
@@ -74,6 +75,7 @@ class Observer:
         headers = {name: value.decode() for name, value in record.headers}  # type: ignore[attr-defined]
         self._next[partition] = record.offset + 1  # type: ignore[attr-defined]
         self.records += 1
+        body = json.loads(record.value or b"{}")  # type: ignore[attr-defined]
         line = {
             "log": log,
             "partition": partition,
@@ -83,9 +85,17 @@ class Observer:
             "type": headers.get("ce_type"),
             "sequence": int(headers.get("ce_sequence", 0)),
             "digest": hashlib.md5(record.value or b"").hexdigest(),  # type: ignore[attr-defined]
+            "object": _shown(body.get("data", {}).get("object", {})),
         }
         self._file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
         """Flush."""
         self._file.close()
+
+
+def _shown(thing: dict[str, Any]) -> dict[str, Any]:
+    """What a subscriber needs to know of a payment."""
+    shown = {name: thing.get(name) for name in ("status", "amount", "amount_captured", "amount_refunded", "sequence")}
+    failure, review = thing.get("failure") or {}, thing.get("review") or {}
+    return {**shown, "failure": failure.get("code"), "review": review.get("reason")}

@@ -6,9 +6,10 @@ from typing import Any
 
 APIS = ("api-1", "api-2")
 WORKERS = ("worker-1", "worker-2")
-PROCESSES = (*APIS, *WORKERS, *WORKERS, "postgres", "kafka", "valkey", "sandbox", "cpay")
+PROVIDERS = ("sandbox", "cpay", "mpesa", "daraja", "pawapay", "standard_bank_pay")
+PROCESSES = (*APIS, *APIS, *WORKERS, *WORKERS, *WORKERS, "postgres", "postgres", "kafka", "kafka", "valkey", *PROVIDERS)
 POSTGRES_LINKS = tuple(f"postgres/{name}" for name in (*APIS, *WORKERS))
-LINKS = ("kafka", "valkey", "sandbox", "cpay", *APIS, "public", *POSTGRES_LINKS)
+LINKS = ("kafka", "valkey", "hooks", *PROVIDERS, *APIS, "public", *POSTGRES_LINKS)
 
 # Crash points by the process that passes them, and up to how many passes are waited for.
 POINTS = {
@@ -71,8 +72,8 @@ class Fault:
         return f"{self.at_s:7.1f} s  {self.kind} {self.target} {how} for {self.lasts_s:.1f} s"
 
 
-def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list[Fault]:
-    """The faults of a run of so many seconds; the last one begins soon enough to end within it."""
+def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None, calm: float = 1.0) -> list[Fault]:
+    """The faults of a run of so many seconds, `calm` times as far apart as usual; none lasts beyond it."""
     dice = random.Random(f"{seed}/plan")
     shares = KINDS if kinds is None else kinds
     faults: list[Fault] = []
@@ -84,7 +85,7 @@ def plan(seed: int, seconds: float, kinds: dict[str, int] | None = None) -> list
         if busy_until.get(fault.target, 0) <= at_s and at_s + fault.lasts_s <= seconds:
             faults.append(fault)
             busy_until[fault.target] = at_s + fault.lasts_s + 1
-        at_s += dice.uniform(*GAP_S)
+        at_s += dice.uniform(*GAP_S) * calm
     return faults
 
 

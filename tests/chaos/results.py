@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from tests.chaos.checker.evidence import Evidence, Row
 from tests.chaos.checker.invariants import Violation, undetectable
@@ -27,6 +28,9 @@ def summary(seen: Evidence, violations: list[Violation]) -> Row:
         "machine": run["machine"],
         "seconds": run["seconds"],
         "payments": len(payments),
+        "providers": dict(Counter(row["provider"] for row in payments)),
+        "refunds": len(seen.refunds),
+        "payouts": len(seen.payouts),
         "acknowledged": run["acknowledged"],
         "ends": dict(Counter("review" if row["review"] else row["status"] for row in payments)),
         "reviews": dict(Counter(row["review"] for row in payments if row["review"])),
@@ -71,12 +75,22 @@ def bound(tries: int) -> str:
 
 def sums(rows: list[Row]) -> Iterator[str]:
     """The tables of docs/proof.md."""
-    yield "| scene | runs | payments | faults | processes that died | charges | reviews | violations |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| scene | runs | payments | refunds | payouts | faults | deaths | charges | reviews | violations |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     names = list(dict.fromkeys(row["scene"] for row in rows))
     for name in names:
         yield _line(name, [row for row in rows if row["scene"] == name])
     yield _line("**all**", rows)
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    for name, times in total(rows, "providers").most_common():
+        yield f"| payments at {name} | {times} |"
+    for name, times in sorted(total(rows, "deaths").items()):
+        yield f"| deaths of {name} | {times} |"
+    yield f"| broker wiped | {sum(row['wipes'] for row in rows)} |"
+    if took := [each for row in rows for each in row["recoveries_s"]]:
+        yield f"| recoveries of a worker (times; median, worst) | {len(took)}; {median(took)} s, {max(took)} s |"
     yield ""
     yield "| killed at | times | bound |"
     yield "|---|---|---|"
@@ -90,6 +104,8 @@ def _line(name: str, rows: list[Row]) -> str:
     cells = [
         len(rows),
         sum(row["payments"] for row in rows),
+        sum(row["refunds"] for row in rows),
+        sum(row["payouts"] for row in rows),
         sum(total(rows, "faults").values()),
         sum(total(rows, "deaths").values()),
         sum(row["charges"] for row in rows),

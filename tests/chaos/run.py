@@ -15,48 +15,59 @@ from typing import Any
 import asyncpg
 
 from tests.chaos import plan as plans
+from tests.chaos.cases import CASES, SHORT_S, Case
 from tests.chaos.checker import collect
 from tests.chaos.crashes import Crashes
 from tests.chaos.faults import Faults
 from tests.chaos.history import History
-from tests.chaos.load import CASES, SHORT_S, Case, Load
+from tests.chaos.listener import Listener
+from tests.chaos.load import Load
 from tests.chaos.observer import Observer
 from tests.chaos.plan import Fault
+from tests.chaos.receiver import Receiver
 from tests.chaos.resources import resources, sample
 from tests.chaos.stage import CHECKOUT, PARTITIONS, PREFIX, SIMULATORS, Stage
 
 PACKAGES = ("gateway", "streams", "providers", "migrations")
 
-# What still has to happen before it is quiet: all of it is 0 then. An unknown at C-Pay, which promises nothing about
-# what it does not find, stays unknown until its declared end; see `_age`.
-OPEN = """
-select (select count(*) from payments p where status in ('pending', 'processing', 'requires_action') and review is null
-           and not exists (select 1 from operations o where o.payment_id = p.id and o.state = 'unknown'
-                                                        and o.provider = 'cpay')) as payments,
+# Where nothing is promised about what a provider does not find, an unknown stays one until its declared end; see `AGE`.
+UNPROVABLE = """
+state = 'unknown' and o.verb in ('charge', 'payout', 'refund')
+    and (o.provider in ('cpay', 'daraja', 'standard_bank_pay') or (o.provider, o.verb) = ('mpesa', 'refund'))
+"""
+# What still has to happen before it is quiet: all of it is 0 then.
+OPEN = f"""
+select (select count(*) from refunds r where status in ('pending', 'processing') and review is null
+           and not exists (select 1 from operations o where o.id = r.id and {UNPROVABLE})) as refunds,
+       (select count(*) from payments p where status in ('pending', 'processing', 'requires_action') and review is null
+           and not exists (select 1 from operations o where o.payment_id = p.id and {UNPROVABLE})) as payments,
        (select count(*) from operations where state in ('prepared', 'sent')
            and (next_publish_at is not null or state = 'sent')) as operations,
        (select count(*) from events where position is null) as unpositioned,
        (select count(*) from callbacks where state = 'received') as callbacks,
+       (select count(*) from webhook_deliveries where status = 'pending') as webhooks,
        (select next_position - 1 - published_position from relay) as unpublished
 """
-AGE = """
-update operations set sent_at = sent_at - interval '3 days', next_query_at = now()
- where provider = 'cpay' and state = 'unknown' and verb = 'charge'
-"""
-ASK_NOW = """
-update operations set next_query_at = now() where provider = 'cpay' and state = 'unknown' and verb = 'charge'
-"""
-# What was published again and again while nothing could take it waits up to ten minutes for its next appointment.
+AGE = f"update operations o set sent_at = sent_at - interval '3 days', next_query_at = now() where {UNPROVABLE}"
+ASK_NOW = f"update operations o set next_query_at = now() where {UNPROVABLE}"
+# What was published again and again while nothing could take it waits up to ten minutes for its next appointment, and
+# a webhook that was refused up to a day; pawaPay's "not found" counts after fifteen minutes, M-Pesa's after five.
 LAPSE = (
+    """update webhook_deliveries set next_attempt_at = now()
+        where status = 'pending' and next_attempt_at > now() + interval '5 s'""",
     """update operations set next_publish_at = now()
         where state in ('prepared', 'unknown') and next_publish_at > now() + interval '5 s'""",
     """update callbacks set next_publish_at = now()
         where state = 'received' and next_publish_at > now() + interval '5 s'""",
+    """update operations set answered_at = answered_at - interval '15 min',
+                             lease_until = lease_until - interval '15 min', next_query_at = now()
+        where provider in ('mpesa', 'pawapay') and state = 'unknown' and next_query_at is not null""",
 )
 LAPSE_EVERY_S = 20.0
 UNDER_WAY = "select count(*) from payments where status in ('pending', 'processing') and review is null"
 STILL_UNKNOWN = """
-select count(*) from payments where status in ('pending', 'processing', 'requires_action') and review is null
+select (select count(*) from payments where status in ('pending', 'processing', 'requires_action') and review is null)
+     + (select count(*) from refunds where status in ('pending', 'processing') and review is null)
 """
 
 
@@ -99,6 +110,7 @@ async def perform(script: Script, say: Callable[[str], None]) -> Path:
     script.mutate(tree)
     stage = Stage(script.directory, seed=script.seed, pace=script.pace, tree=tree, skews=skews, workers=script.workers)
     history = History(evidence / "history.jsonl")
+    receiver = Receiver(evidence / "hooks.jsonl", script.seed)
     facts: dict[str, Any] = {
         "command": script.command,
         "scene": script.scene,
@@ -113,10 +125,13 @@ async def perform(script: Script, say: Callable[[str], None]) -> Path:
     }
     try:
         say(f"seed {script.seed}: opening the stage in {script.directory}")
+        await receiver.open(stage.ports["hooks"])
         await stage.open(say)
+        receiver.secret = stage.hook_secret
         await _act(script, stage, history, facts, evidence, say)
     finally:
         history.close()
+        receiver.close()
         await stage.close()
     for name in SIMULATORS:
         shutil.copy(script.directory / "simulators" / f"{name}.jsonl", evidence)
@@ -131,6 +146,9 @@ async def _act(
     observer = Observer(servers, f"{PREFIX}payments.events.test", evidence / "observed.jsonl", lambda: stage.wipes)
     watching = asyncio.create_task(observer.run())
     ports = [stage.links[name].port for name in ("api-1", "api-2")]
+    listener = Listener(ports, stage.demo.api_key, evidence / "streamed.jsonl")
+    await listener.begin()
+    listening = asyncio.create_task(listener.run())
     load = Load(ports, stage.demo.api_key, history, script.seed, script.cases, script.rate)
     faults = Faults(stage, say, script.seed)
     planned = plans.plan(script.seed, script.seconds) if script.faults is None else script.faults
@@ -166,9 +184,13 @@ async def _act(
         await _quiet(stage, script.settle_s, say)
     facts["lag"] = await _drained(servers)
     facts["observed_to_the_end"] = await _observed(observer)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    facts["listened_to_the_end"] = await _listened(stage, listener)
+    for task in (watching, listening):
+        task.cancel()
+    await asyncio.gather(watching, listening, return_exceptions=True)
     observer.close()
+    listener.close()
+    facts["listener"] = {"connections": listener.connections, "errors": dict(listener.errors)}
     facts["observer_errors"] = dict(observer.errors)
     facts["resources_after"] = await resources(stage)
     facts |= {
@@ -205,7 +227,7 @@ async def _tell(stage: Stage, load: Load, open_most: int, say: Callable[[str], N
 
 
 async def _settle(script: Script, stage: Stage, say: Callable[[str], None], facts: dict[str, Any]) -> bool:
-    """Wait until nothing is left to do; then let three days pass for what C-Pay cannot answer."""
+    """Wait until nothing is left to do; then let three days pass for what a provider cannot answer."""
     facts["brought_forward"], before = 0, 10**9
     deadline = time.monotonic() + script.settle_s
     connection = await stage.connect()
@@ -256,6 +278,15 @@ async def _drained(servers: str) -> dict[str, int]:
             break
         await asyncio.sleep(1)
     return behind
+
+
+async def _listened(stage: Stage, listener: Listener) -> bool:
+    connection = await stage.connect()
+    try:
+        events = await connection.fetchval("select count(*) from events")
+    finally:
+        await connection.close()
+    return await listener.at_end(events)
 
 
 async def _observed(observer: Observer) -> bool:

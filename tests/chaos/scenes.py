@@ -48,6 +48,11 @@ def _every(gap_s: float, kind: str, target: str) -> Callable[[int, float], list[
     return lambda seed, seconds: [Fault(3 + n * gap_s, kind, target) for n in range(int((seconds - 4) / gap_s) + 1)]
 
 
+def _frozen(seed: int, seconds: float) -> list[Fault]:
+    claim = Fault(5.0, "freeze_claim", "worker-1", seconds - 75, {"point": "claim_after_commit:5:stop"})
+    return [claim, Fault(60.0, "freeze_leader", "leader", seconds - 75)]
+
+
 # A worker that dies leaves its group when its session is over. With a crash every few seconds nothing would ever be
 # consumed, so the session ends five times as fast; that decides how long partitions wait, and nothing else.
 HURRIED = (
@@ -63,14 +68,6 @@ SCENES: dict[str, Scene] = {
     "postgres": Scene(124.0, _every(6.0, "kill", "postgres")),
     "broker": Scene(124.0, _every(30.0, "wipe_kafka", "kafka")),
     "worker": Scene(330.0, _every(40.0, "kill", "worker-1"), rate=10.0),
-    "leader": Scene(
-        LONG_S + 30, lambda seed, seconds: [Fault(10.0, "freeze_leader", "leader", seconds - 30)], rate=3.0
-    ),
-    "claim": Scene(
-        LONG_S + 60,
-        lambda seed, seconds: [
-            Fault(5.0, "freeze_claim", "worker-1", seconds - 60, {"point": "claim_after_commit:5:stop"})
-        ],
-        rate=3.0,
-    ),
+    # Ten minutes each: an executor frozen between claim and send, and the relay's leader.
+    "frozen": Scene(LONG_S + 90, _frozen, workers=3),
 }  # fmt: skip

@@ -1,9 +1,9 @@
 """The stage: all processes of an installation, a proxy before each server, and a supervisor that restarts the dead.
 
     clients ─► api-1, api-2 ─┐                 ┌─► postgres (a link for each process: one alone may be cut off)
-    sandbox, cpay ─► public ─┤  each arrow is  ├─► kafka
+    simulators ──► public ───┤  each arrow is  ├─► kafka
                              │  a `Link`       ├─► valkey
-    worker-1, worker-2 ──────┘                 └─► sandbox, cpay
+    worker-1, worker-2 ──────┘                 └─► a simulator of each provider, the merchant's server (hooks)
 
 Kafka's `advertised.listeners` names its link, so that every connection goes through it.
 """
@@ -29,6 +29,8 @@ from gateway.processes import end as end_process
 from gateway.seed import Demo, seed_demo
 from gateway.settings import Settings
 from streams.topics import create_topics
+from tests.chaos.accounts import keep_telling, open_accounts, open_endpoint
+from tests.chaos.plan import PROVIDERS
 from tests.chaos.proxy import Link
 
 CHECKOUT = Path(__file__).parents[2]
@@ -37,7 +39,7 @@ LAUNCH = Path(__file__).parent / "launch.py"
 PREFIX = "chaos."
 PARTITIONS = 4
 DATABASE = "mypay"
-SIMULATORS = ("sandbox", "cpay")
+SIMULATORS = PROVIDERS
 APIS = ("api-1", "api-2")
 WORKERS = ("worker-1", "worker-2", "worker-3", "worker-4")  # of which most runs have two
 PARTS = ("postgres", "kafka", "valkey")
@@ -105,7 +107,7 @@ class Actor:
     def kill(self, down_s: float = 0.0) -> None:
         """End it as a power cut would."""
         self.killed_by_us = True
-        self.down_until = time.monotonic() + down_s
+        self.down_until = max(self.down_until, time.monotonic() + down_s)
         self.signal(signal.SIGKILL)
 
     def freeze(self) -> None:
@@ -164,7 +166,7 @@ class Stage:
         self.directory, self.pace, self.tree, self.skews = directory.resolve(), pace, tree, skews
         self.seed, self.workers = seed, WORKERS[:workers]
         self.ours = (*APIS, *self.workers)
-        self.ports = {name: free_port() for name in (*APIS, *SIMULATORS)}
+        self.ports = {name: free_port() for name in (*APIS, *SIMULATORS, "hooks")}
         self.postgres = EmbeddedPostgres(self.directory / "postgres", free_port())
         self.kafka = Kafka(self.directory / "kafka", free_port(), free_port(), CACHE)
         self.valkey = EmbeddedValkey(self.directory / "valkey", free_port())
@@ -176,8 +178,11 @@ class Stage:
         self.deaths: Counter[str] = Counter()
         self.crashed: Counter[str] = Counter()  # crash points that were reached
         self._watch: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self.wipes = 0
+        self._wiping = asyncio.Lock()
         self.demo: Demo
+        self.hook_secret = ""
         self.settings: Settings
 
     # --- what runs ----------------------------------------------------------------------------------------------------
@@ -198,12 +203,15 @@ class Stage:
             "PUBLIC_URL": f"http://{at['public']}",
             "MYPAY_ENV": "development",
             "ALLOW_PRIVATE_TARGETS": "true",
-            "SIMULATOR_URLS": ",".join(f"{name}=http://{at[name]}" for name in SIMULATORS),
+            "SIMULATOR_URLS": ",".join(f"{name}={url}" for name, url in self._simulator_urls().items()),
             "PACE": str(self.pace),
             "PYTHONPATH": str(self.tree),
             "CRASH_AT": "",
             "PYTHONDONTWRITEBYTECODE": "",  # they start hundreds of times, and compile once
         }
+
+    def _simulator_urls(self) -> dict[str, str]:
+        return {name: f"http://127.0.0.1:{self.links[name].port}" for name in SIMULATORS}
 
     def _mypay(self, actor: Actor, *arguments: str, **environment: str) -> Program:
         skew = self.skews.get(actor.name)
@@ -227,8 +235,8 @@ class Stage:
         for part in (self.postgres, self.kafka, self.valkey):
             self.actors[part.name] = Actor(part.name, lambda actor, part=part: part.program())  # type: ignore[misc]
         for name in SIMULATORS:
-            arguments = ("simulator", f"{name}={self.ports[name]}", "--pace", str(self.pace))
-            arguments += ("--directory", str(self.directory / "simulators"))
+            arguments = ["simulator", f"{name}={self.ports[name]}", "--pace", str(self.pace)]
+            arguments += ["--directory", str(self.directory / "simulators")]
             self.actors[name] = Actor(name, lambda actor, a=arguments: self._mypay(actor, *a))  # type: ignore[misc]
         for name in APIS:
             port = str(self.ports[name])
@@ -260,7 +268,11 @@ class Stage:
             self.actors[name].start()
         for name in self.ours:
             await self.ready(name)
+        told = await open_accounts(self.ports["api-1"], self.demo.api_key, self.ports, self._simulator_urls())
+        hooks = f"http://127.0.0.1:{self.links['hooks'].port}/hooks"
+        self.hook_secret = await open_endpoint(self.ports["api-1"], self.demo.api_key, hooks)
         self._watch = asyncio.create_task(self._supervise())
+        self._telling = asyncio.create_task(keep_telling(told, self.ports))
 
     async def ready(self, name: str) -> None:
         """Wait until a process does its work."""
@@ -345,14 +357,15 @@ class Stage:
     async def wipe_kafka(self, away_s: float) -> None:
         """Lose the broker's disk: it comes back empty, without topics and offsets, after `away_s`."""
         kafka = self.actors["kafka"]
-        kafka.kill(down_s=away_s + 60)
-        await asyncio.sleep(0.2)
-        shutil.rmtree(self.kafka.directory / "data")
-        (self.kafka.directory / "formatted").unlink()
-        self.wipes += 1
-        await asyncio.sleep(away_s)
-        await asyncio.to_thread(self.kafka.prepare, lambda line: None)
-        kafka.down_until = 0.0
+        async with self._wiping:
+            kafka.kill(down_s=float("inf"))
+            await asyncio.sleep(0.2)
+            shutil.rmtree(self.kafka.directory / "data")
+            (self.kafka.directory / "formatted").unlink()
+            self.wipes += 1
+            await asyncio.sleep(away_s)
+            await asyncio.to_thread(self.kafka.prepare, lambda line: None)
+            kafka.down_until = 0.0
 
     async def heal(self) -> None:
         """Fair weather everywhere, everything awake and unarmed."""
@@ -367,8 +380,9 @@ class Stage:
 
     async def close(self) -> None:
         """End everything, the parts last."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (self._watch, self._telling):
+            if task is not None:
+                task.cancel()
         for name in reversed(self.actors):
             await asyncio.to_thread(self.actors[name].end)
         for link in self.links.values():

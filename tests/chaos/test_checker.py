@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.checker.evidence import Evidence, public
+from tests.chaos.checker.evidence import Evidence, Row, public
 from tests.chaos.checker.invariants import INVARIANTS, check
 from tests.chaos.checker.report import report
 
@@ -17,6 +17,7 @@ MERCHANT = "01900000-0000-7000-8000-00000000000a"
 NIL = "00000000-0000-0000-0000-000000000000"
 AT = "2026-01-01T00:00:00+00:00"
 IDS = {name: f"01900000-0000-7000-8000-0000000001{n:02d}" for n, name in enumerate(("ok", "cpay", "denied", "otp"))}
+OBJECT = "01900000-0000-7000-8000-000000000200"
 PAY = {name: public("pay", uuid) for name, uuid in IDS.items()}
 
 
@@ -27,7 +28,7 @@ def clean() -> Evidence:
         "command": "test", "seed": 1, "began": 0.0, "machine": "none", "skews": {}, "clients": 1, "seconds": 1.0,
         "pace": 1.0, "acknowledged": 4, "calls": {}, "quiet_after_s": 1.0, "aged": 0, "brought_forward": 0,
         "faults": {"kill": 1}, "deaths": {"api-1": 1}, "crash_points": {}, "poison": ["mark-1"], "wipes": 0, "lag": {},
-        "observed_to_the_end": True, "ended": 2_000_000_000.0,
+        "observed_to_the_end": True, "listened_to_the_end": True, "ended": 2_000_000_000.0,
         "links": {"kafka": {"reset": 0, "drop_reply": 0}},
         "resources_before": {"postgres": {"connections": 10}, "api-1": {"fds": 40, "rss_kb": 100_000}},
         "resources_after": {"postgres": {"connections": 20}, "api-1": {"fds": 50, "rss_kb": 110_000}},
@@ -68,11 +69,15 @@ def _add(
         event = f"01900000-0000-7000-8000-{position:012d}"
         row = {"id": event, "type": f"payment.{kind}", "sequence": sequence, "position": position, "digest": event}
         seen.events[payment].append(row)
-        seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event)})
+        shown = {**seen.payments[payment], "sequence": sequence}
+        seen.observed.append({"log": 0, "key": payment, **row, "id": public("evt", event), "object": shown})
+        seen.streamed.append({"id": public("evt", event), "type": row["type"], "digest": event})
+        seen.hooks.append({"id": public("evt", event), "digest": event, "signed": True, "taken": True})
         seen.relay |= {"next_position": position + 1, "published_position": position}
     seen.keys.append({"merchant_id": MERCHANT, "livemode": False, "root_id": NIL, "key": name, "object_id": uuid})
     seen.callbacks.append({"id": "c", "operation_id": f"op-{name}", "state": "processed", "result": "applied"})
-    request = {"method": "POST", "path": "/v1/charges", "reference": reference, "operation": None, "kind": "requests"}
+    path = "/v1/charges" if provider == "sandbox" else "/api/cpaypayments/payment"
+    request = {"method": "POST", "path": path, "reference": reference, "operation": None, "kind": "requests"}
     seen.requests[payment].append({**request, "provider": provider})
     if paid:
         money = {"kind": "charges", "id": f"ch-{name}", "reference": reference, "amount": 500, "currency": "LSL"}
@@ -84,6 +89,43 @@ def _add(
         {"type": "ok", "call": "create", "key": name, "id": payment},
         {"type": "answer", "call": "read", "payment": payment, "status": 200},
     ]
+
+
+def _pay_out(seen: Evidence, status: str, *paid: int) -> None:
+    """A payout of 500, and what the provider paid."""
+    row = {**seen.payments[OK], "id": OBJECT, "status": status, "sequence": 1, "amount_captured": 0}
+    _beside(seen, "pout", "payout", {**row, "reference": "payout"}, seen.payouts)
+    seen.money[public("pout", OBJECT)] += [
+        {"kind": "payouts", "id": "po", "amount": n, "currency": "LSL"} for n in paid
+    ]
+
+
+def _refund(seen: Evidence, status: str, *given: int) -> None:
+    """A refund of 200, and what the provider gave back."""
+    row = {
+        "id": OBJECT,
+        "payment": OK,
+        "status": status,
+        "amount": 200,
+        "currency": "LSL",
+        "review": None,
+        "sequence": 1,
+    }
+    _beside(seen, "ref", "refund", row, seen.refunds)
+    seen.payments[OK]["amount_refunded"] = 200 if status == "succeeded" else 0
+    seen.money[OK] += [{"kind": "refunds", "amount": n, "currency": "LSL"} for n in given]
+
+
+def _beside(seen: Evidence, prefix: str, kind: str, row: Row, rows: dict[str, Row]) -> None:
+    """One more object, whose one event says how it ended."""
+    name, position = public(prefix, OBJECT), seen.relay["next_position"]
+    event = f"01900000-0000-7000-8000-{position:012d}"
+    told = {"id": event, "type": f"{kind}.{row['status']}", "sequence": 1, "position": position, "digest": event}
+    rows[name] = row
+    seen.events[name].append(told)
+    seen.observed.append({"log": 0, "key": seen.root(name), **told, "id": public("evt", event)})
+    seen.hooks.append({"id": public("evt", event), "digest": event, "signed": True, "taken": True})
+    seen.relay |= {"next_position": position + 1, "published_position": position}
 
 
 def found(seen: Evidence) -> set[str]:
@@ -132,6 +174,12 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("a topic that was not read to its end", "I8", lambda seen: seen.run.update(observed_to_the_end=False)),
     ("an event without a row", "I8", lambda seen: seen.observed.append({**seen.observed[0], "id": "evt_none"})),
     ("another body on the topic", "I8", lambda seen: seen.observed[0].update(digest="x")),
+    ("an event that the stream left out", "I8b", lambda seen: seen.streamed.pop(2)),
+    ("an event twice on the stream", "I8b", lambda seen: seen.streamed.insert(1, seen.streamed[0])),
+    ("the stream out of order", "I8b", lambda seen: seen.streamed.insert(0, seen.streamed.pop(1))),
+    ("another body on the stream", "I8b", lambda seen: seen.streamed[0].update(digest="x")),
+    ("a stream that was not read to its end", "I8b", lambda seen: seen.run.update(listened_to_the_end=False)),
+    ("another status on the topic", "I8c", lambda seen: seen.observed[-1]["object"].update(status="failed")),
     ("events out of order", "I8", lambda seen: seen.observed.insert(0, seen.observed.pop(1))),
     ("a position given twice", "I8", lambda seen: seen.events[OK][1].update(position=1)),
     ("an event without a position", "I11", lambda seen: seen.events[OK][1].update(position=None)),
@@ -152,6 +200,16 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("another idempotency key", "S", lambda seen: [seen.requests[OK].append({**seen.requests[OK][0], "operation": "o"}),
                                                    seen.operations[OK][0].update(sends=2)]),
     ("a foreign reference", "S", lambda seen: seen.requests[OK][0].update(reference="not ours")),
+    ("a webhook that nobody took", "I8d", lambda seen: seen.hooks[2].update(taken=False)),
+    ("a webhook that was not signed", "I8d", lambda seen: seen.hooks[2].update(signed=False)),
+    ("a webhook of another body", "I8d", lambda seen: seen.hooks[2].update(digest="other")),
+    ("a webhook of no event", "I8d", lambda seen: seen.hooks[2].update(id="evt_0")),
+    ("a payout that was paid twice", "I6b", lambda seen: _pay_out(seen, "succeeded", 500, 500)),
+    ("a payout of which nothing came", "I6b", lambda seen: _pay_out(seen, "succeeded")),
+    ("a failed payout that was paid", "I6b", lambda seen: _pay_out(seen, "failed", 500)),
+    ("a refund of which nothing came", "I6b", lambda seen: _refund(seen, "succeeded")),
+    ("a failed refund that was given", "I6b", lambda seen: _refund(seen, "failed", 200)),
+    ("a refund that was given twice", "I6b", lambda seen: _refund(seen, "succeeded", 200, 200)),
     ("two live charges", "L", lambda seen: seen.operations[OK].append(dict(seen.operations[OK][0]))),
     ("two live confirms", "L", lambda seen: seen.operations[OTP].extend(TWO_CONFIRMS)),
 ]  # fmt: skip
@@ -162,6 +220,20 @@ def test_what_is_planted_is_found(name: str, invariant: str, plant: Plant) -> No
     seen = clean()
     plant(seen)
     assert invariant in found(seen)
+
+
+AGREES: tuple[Plant, ...] = (
+    lambda seen: _pay_out(seen, "succeeded", 500),
+    lambda seen: _pay_out(seen, "failed"),
+    lambda seen: _refund(seen, "succeeded", 200),
+    lambda seen: _refund(seen, "failed"),
+)
+
+
+@pytest.mark.parametrize("plant", AGREES)
+def test_what_agrees_with_the_ledger_is_clean(plant: Plant) -> None:
+    plant(seen := clean())
+    assert check(seen) == []
 
 
 def test_every_invariant_is_planted() -> None:

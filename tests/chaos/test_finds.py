@@ -1,6 +1,7 @@
 """What chaos runs have found, each as small as it could be made; docs/proof.md tells how it came to light."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]
 
 from gateway.http.problems import as_error
-from gateway.payments.facts import Claim
-from gateway.payments.model import Operation, Root, State
+from gateway.payments.facts import Answer, Ask, Claim
+from gateway.payments.model import Operation, Root, State, Status
 from gateway.payments.transitions import fold
 from gateway.settings import Settings
-from providers.contract import Secret, Verb
+from providers.contract import HttpResponse, Secret, Unknown, Verb
+from providers.daraja.cases import ACCOUNT, QUERY
 from providers.registry import PROVIDERS
 from streams import broker, topics
 from streams.app import Worker
@@ -130,3 +132,31 @@ def test_a_claim_begins_the_backoff_of_publishing_anew() -> None:
     assert (operation.state, operation.publishes) == (State.SENT, 0)
     assert operation.verb is Verb.CHARGE
     assert isinstance(operation.id, UUID)
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [("The transaction does not exist", Status.PROCESSING), ("The transaction is being processed", Status.EXPIRED)],
+)
+def test_what_daraja_does_not_know_by_a_forged_name_stays_unknown(message: str, status: Status) -> None:
+    """The push was not acknowledged, and a forged callback told a name of it. Asked by that name, Daraja knew no such
+    push; that was taken for a push that waits for its payer, and would have ended as one that nobody paid."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    new = new_payment("key", now=now, provider="daraja", expires_in_s=60)
+    charge = new.operation
+    root = Root(payment=new.payment, operations={charge.id: charge}, spec=PROVIDERS["daraja"])
+    about: dict[str, Any] = {"payment_id": new.payment.id, "operation_id": charge.id}
+    fold(root, [Claim(**about, owner="worker/1", lease_s=60)], now)
+    fold(root, [Answer(**about, fence=1, outcome=Unknown(detail="no answer"))], now)
+    later = now + timedelta(seconds=120)
+    fold(root, [Ask(**about, provider_reference="ws_CO_forged")], later)
+    query = next(one for one in root.operations.values() if one.verb is Verb.QUERY)
+    about["operation_id"] = query.id
+    fold(root, [Claim(**about, owner="worker/2", lease_s=60)], later)
+    flow = PROVIDERS["daraja"].verbs[Verb.QUERY].flow(QUERY, ACCOUNT)
+    next(flow)
+    said = json.dumps({"requestId": "1", "errorCode": "500.001.1001", "errorMessage": message})
+    with pytest.raises(StopIteration) as answered:
+        flow.send(HttpResponse(status=500, content=said.encode()))
+    fold(root, [Answer(**about, fence=1, outcome=answered.value.value)], later)
+    assert new.payment.status is status

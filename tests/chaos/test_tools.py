@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.chaos import plan
+from tests.chaos.cases import CASES
 from tests.chaos.checker.evidence import public
 from tests.chaos.checker.promises import ENDS
 from tests.chaos.faults import Faults
 from tests.chaos.guards import GUARDS, SCENES
-from tests.chaos.load import CASES
 from tests.chaos.proxy import Link
 from tests.chaos.stage import CHECKOUT, Stage
 

@@ -5,18 +5,24 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
+from gateway import ids
+from streams import topics
 from tests.bench.load import measure
+from tests.streams.support import send_raw
 from tests.support.installation import Installation, installation
 from tests.support.parts import Parts
 
 pytestmark = pytest.mark.xdist_group("workers")
 PAYMENTS = 1000
 WORKERS = ("worker-1", "worker-2")
+WITHIN_S = 60
+BODY = {"amount": 15000, "currency": "LSL", "method": {"type": "mobile_money", "phone": "+26658123000"}}
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +117,53 @@ def test_the_same_key_replayed_twenty_times(mypay: Installation) -> None:
     with httpx.Client(base_url=mypay.simulators["sandbox"], trust_env=False) as simulator:
         ledger = simulator.get("/_simulator/ledger", params={"payment": answers[0].json()["id"]}).json()
     assert len(ledger["charges"]) == 1
+
+
+# --- Group 36: what lies on a topic -----------------------------------------------------------------------------------
+
+UNREADABLE: list[dict[str, Any]] = [
+    {"value": b""},
+    {"key": b"k", "value": None},
+    {"value": b"x", "headers": [("latin", b"\xff\xfe"), ("content-type", b"application/json")]},
+    {"value": b"x", "headers": [("null", None)]},
+    {"value": b"{}", "headers": [("ce_id", b"1"), ("ce_specversion", b"0.3")]},
+    {"value": b"y" * 1_000_000, "headers": [("ce_id", b"1")]},
+    {"value": b"{", "timestamp": 0},
+    {"value": b"\xff", "headers": [("ce_id", b"1")]},
+]
+
+
+def _command(payment: str, account: str, operation: str) -> bytes:
+    return json.dumps({"operation": operation, "payment": payment, "account": account, "verb": "charge"}).encode()
+
+
+def _letters(mypay: Installation) -> list[tuple[bytes | None, str]]:
+    async def read() -> list[tuple[bytes | None, str]]:
+        connection = await asyncpg.connect(mypay.environment["DATABASE_URI"])
+        try:
+            rows = await connection.fetch('select value, topic from dead_letters order by "offset"')
+            return [(row["value"], row["topic"]) for row in rows]
+        finally:
+            await connection.close()
+
+    return asyncio.run(read())
+
+
+def test_36_whatever_lies_on_a_topic_stops_no_payment_and_charges_nobody(mypay: Installation) -> None:
+    topic, account = topics.commands("sandbox"), mypay.accounts["sandbox"]
+    nobody = [ids.show(prefix, ids.new(0)) for prefix in (ids.PAYMENT, ids.OPERATION)]
+    paid = httpx.post(f"{mypay.base_url}/v1/payments", headers=mypay.headers(Prefer="wait=30"), json=BODY).json()
+    assert paid["status"] == "succeeded"
+    unknown = {"value": _command(nobody[0], account, nobody[1])}
+    reused = [{"value": _command(paid["id"], account, nobody[1]), "headers": [("ce_id", b"1")]}, unknown, unknown]
+    asyncio.run(send_raw(mypay.settings, topic, *UNREADABLE, unknown, *reused))
+    deadline = time.monotonic() + WITHIN_S
+    while len(letters := _letters(mypay)) < len(UNREADABLE):
+        assert time.monotonic() < deadline, letters
+        time.sleep(0.1)
+    after = httpx.post(f"{mypay.base_url}/v1/payments", headers=mypay.headers(Prefer="wait=30"), json=BODY).json()
+    assert after["status"] == "succeeded"
+    assert _letters(mypay) == [(each["value"], topic) for each in UNREADABLE]
+    for payment, charges in ((paid["id"], 1), (after["id"], 1), (nobody[0], 0)):
+        url = f"{mypay.simulators['sandbox']}/_simulator/ledger"
+        assert len(httpx.get(url, params={"payment": payment}).json()["charges"]) == charges

@@ -13,6 +13,10 @@ from gateway.store.gauges import READINGS, DatabaseGauges
 from tests.support.payments import Story
 
 
+async def none_overdue(connection: object) -> float:
+    return 0.0
+
+
 def shown(name: str) -> float | None:
     return METRICS.database.get_sample_value(name)
 
@@ -32,7 +36,7 @@ async def account(pool: Pool, account_id, merchant_id) -> None:
 
 async def test_they_say_what_is_there(settings: Settings) -> None:
     async with await create_pool(settings, size=2) as pool:
-        assert await DatabaseGauges(lambda: pool).refresh()
+        assert await DatabaseGauges(lambda: pool, none_overdue).refresh()
         assert shown("mypay_operations_prepared_oldest_seconds") == 0
         assert shown("mypay_relay_led") == 0
         await Story.begin(pool, "gauges")
@@ -40,7 +44,7 @@ async def test_they_say_what_is_there(settings: Settings) -> None:
         await pool.execute("update operations set created_at = now() - interval '1 minute'")
         await pool.execute("update events set created_at = now() - interval '2 minutes'")
         await pool.execute("update relay set lease_until = now() + interval '1 minute'")
-        assert await DatabaseGauges(lambda: pool).refresh()
+        assert await DatabaseGauges(lambda: pool, none_overdue).refresh()
         assert shown("mypay_operations_prepared_oldest_seconds") == pytest.approx(60, abs=30)
         assert shown("mypay_events_unpublished_oldest_seconds") == pytest.approx(120, abs=30)
         assert shown("mypay_relay_led") == 1
@@ -48,7 +52,7 @@ async def test_they_say_what_is_there(settings: Settings) -> None:
             "update operations set state = 'unknown', sent_at = now() - interval '1 hour', next_query_at = now()"
         )
         await pool.execute("""update payments set review = '{"reason": "unknown_outcome", "since": ""}'::text::jsonb""")
-        assert await DatabaseGauges(lambda: pool).refresh()
+        assert await DatabaseGauges(lambda: pool, none_overdue).refresh()
         assert shown("mypay_operations_unknown") == 1
         assert shown("mypay_operations_unknown_oldest_seconds") == pytest.approx(3600, abs=30)
         assert shown("mypay_operations_prepared_oldest_seconds") == 0
@@ -57,11 +61,11 @@ async def test_they_say_what_is_there(settings: Settings) -> None:
 
 async def test_days_ahead_are_those_of_the_table_that_has_fewest(settings: Settings) -> None:
     async with await create_pool(settings, size=2) as pool:
-        await DatabaseGauges(lambda: pool).refresh()
+        await DatabaseGauges(lambda: pool, none_overdue).refresh()
         before = shown("mypay_partitions_ahead_days")
         newest = await pool.fetchval("select max(relname) from pg_class where relname ~ '^exchanges_[0-9]{8}$'")
         await pool.execute(f"drop table {newest}")
-        await DatabaseGauges(lambda: pool).refresh()
+        await DatabaseGauges(lambda: pool, none_overdue).refresh()
         assert before is not None
         assert shown("mypay_partitions_ahead_days") == before - 1
 
@@ -75,7 +79,7 @@ async def test_many_who_ask_are_one_reading(settings: Settings) -> None:
             asked += 1
             return pool
 
-        together = DatabaseGauges(counted)
+        together = DatabaseGauges(counted, none_overdue)
         assert all(await asyncio.gather(*(together.refresh() for _ in range(20))))
         assert asked == 1
 
@@ -89,7 +93,7 @@ async def test_a_number_that_is_late_is_not_told_and_the_others_are(
     failed = METRICS.process.get_sample_value("mypay_database_readings_failed_total")
     assert failed is not None
     async with await create_pool(settings, size=2) as pool:
-        assert await DatabaseGauges(lambda: pool).refresh()
+        assert await DatabaseGauges(lambda: pool, none_overdue).refresh()
         assert math.isnan(shown("mypay_reviews_open") or 0)
         assert shown("mypay_dead_letters_open") == 7
         assert METRICS.process.get_sample_value("mypay_database_readings_failed_total") == failed + 1
@@ -102,7 +106,7 @@ async def test_a_number_that_is_late_is_not_told_and_the_others_are(
 async def test_without_a_database_there_are_none(settings: Settings) -> None:
     pool = await create_pool(settings, size=1)
     await pool.close()
-    assert not await DatabaseGauges(lambda: pool).refresh()
+    assert not await DatabaseGauges(lambda: pool, none_overdue).refresh()
 
 
 async def test_every_reading_uses_an_index(settings: Settings) -> None:

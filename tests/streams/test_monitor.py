@@ -27,6 +27,10 @@ from tests.streams.support import until
 from tests.support.proxy import proxy
 
 
+async def none_overdue(connection: object) -> float:
+    return 0.0
+
+
 async def fine() -> None:
     return None
 
@@ -145,7 +149,7 @@ async def test_ready_notices_postgres_and_kafka_gone(settings: Settings) -> None
         publisher = Publisher(settings)
         await publisher.start()
         await until(lambda: publisher.connected)
-        gauges = DatabaseGauges(lambda: pool)
+        gauges = DatabaseGauges(lambda: pool, none_overdue)
         nowhere = Publisher(msgspec.structs.replace(settings, kafka_bootstrap_servers=f"127.0.0.1:{free_port()}"))
         async with told(settings, postgres=postgres, kafka=publisher.probe, refresh=gauges.refresh) as ask:
             assert (await ask("/health/ready"))[0] == 200

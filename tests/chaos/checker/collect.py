@@ -3,7 +3,9 @@
 Afterwards the evidence directory holds everything that the judgement is made from::
 
     history.jsonl     what the clients did and saw
+    hooks.jsonl       what the merchant's server for webhooks got
     observed.jsonl    what a consumer of the events' topic got
+    streamed.jsonl    what a client of the event stream got
     <simulator>.jsonl the simulators' own fsynced ledgers
     payments.jsonl …  the tables, dumped here
     run.json          what was done to the installation
@@ -21,10 +23,13 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 
 TABLES = {
     "payments": """
-        select id, merchant_id, livemode, status, amount, currency, amount_captured, amount_refunded, provider,
+        select id, kind, merchant_id, livemode, status, amount, currency, amount_captured, amount_refunded, provider,
                provider_reference, reference, sequence, expires_at, created_at, updated_at,
                failure->>'code' as failure, review->>'reason' as review,
                details->'metadata'->>'case' as "case" from payments""",
+    "refunds": """
+        select id, payment_id, status, amount, currency, provider, provider_reference, sequence, created_at,
+               failure->>'code' as failure, review->>'reason' as review from refunds""",
     "operations": """
         select id, payment_id, verb, state, amount, currency, reference, provider_reference, target_id, fence, sends,
                queries, owner, lease_until, sent_at, answered_at, next_publish_at, next_query_at, created_at,

@@ -9,7 +9,7 @@ from typing import Any
 
 Row = dict[str, Any]
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, as TypeID v0.3 wants it
-SIMULATORS = ("sandbox", "cpay")
+SIMULATORS = ("sandbox", "cpay", "mpesa", "daraja", "pawapay", "standard_bank_pay")
 MONEY = ("charges", "authorizations", "refunds", "payouts")
 
 
@@ -29,6 +29,8 @@ class Evidence:
     run: Row = field(default_factory=dict)
     history: list[Row] = field(default_factory=list)
     payments: dict[str, Row] = field(default_factory=dict)
+    payouts: dict[str, Row] = field(default_factory=dict)
+    refunds: dict[str, Row] = field(default_factory=dict)  # each names its payment
     operations: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     events: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     keys: list[Row] = field(default_factory=list)
@@ -36,12 +38,28 @@ class Evidence:
     dead_letters: list[Row] = field(default_factory=list)
     relay: Row = field(default_factory=dict)
     observed: list[Row] = field(default_factory=list)
+    streamed: list[Row] = field(default_factory=list)
+    hooks: list[Row] = field(default_factory=list)  # what the merchant's server for webhooks got
     requests: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))  # what providers received
     money: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))  # what providers did
 
+    @property
+    def objects(self) -> dict[str, Row]:
+        """Everything that events are about."""
+        return {**self.payments, **self.payouts, **self.refunds}
+
+    def root(self, name: str) -> str:
+        """The payment of a refund; anything else is its own."""
+        payment: str = self.refunds[name]["payment"] if name in self.refunds else name
+        return payment
+
+    def moved(self, name: str, kind: str) -> list[Row]:
+        """The money of this kind that providers moved for a payment or payout."""
+        return [entry for entry in self.money.get(name, []) if entry["kind"] == kind]
+
     def charges(self, payment: str) -> list[Row]:
         """The money that providers took for a payment."""
-        return [entry for entry in self.money.get(payment, []) if entry["kind"] == "charges"]
+        return self.moved(payment, "charges")
 
     def attempts(self, payment: str) -> list[Row]:
         """The operations that take money."""
@@ -56,11 +74,17 @@ def load(directory: Path) -> Evidence:
     """Read the evidence directory."""
     found = Evidence(run=json.loads((directory / "run.json").read_text()))
     found.history = list(_lines(directory / "history.jsonl"))
-    found.payments = {public("pay", row["id"]): row for row in _lines(directory / "payments.jsonl")}
+    roots = list(_lines(directory / "payments.jsonl"))
+    found.payments = {public("pay", row["id"]): row for row in roots if row["kind"] == "payment"}
+    found.payouts = {public("pout", row["id"]): row for row in roots if row["kind"] == "payout"}
+    for row in _lines(directory / "refunds.jsonl"):
+        found.refunds[public("ref", row["id"])] = {**row, "payment": public("pay", row["payment_id"])}
+    names = {row["id"]: name for name, row in found.objects.items()}
     for row in _lines(directory / "operations.jsonl"):
-        found.operations[public("pay", row["payment_id"])].append(row)
+        found.operations[names[row["payment_id"]]].append(row)
+    references = {one["reference"]: payment for payment, rows in found.operations.items() for one in rows}
     for row in _lines(directory / "events.jsonl"):
-        found.events[public("pay", row["object_id"])].append(row)
+        found.events[names.get(row["object_id"], row["object_id"])].append(row)
     for rows in found.events.values():
         rows.sort(key=lambda row: row["sequence"])
     found.keys = list(_lines(directory / "idempotency_keys.jsonl"))
@@ -68,13 +92,18 @@ def load(directory: Path) -> Evidence:
     found.dead_letters = list(_lines(directory / "dead_letters.jsonl"))
     found.relay = next(_lines(directory / "relay.jsonl"))
     found.observed = list(_lines(directory / "observed.jsonl"))
+    found.streamed = list(_lines(directory / "streamed.jsonl"))
+    found.hooks = list(_lines(directory / "hooks.jsonl"))
     for name in SIMULATORS:
-        read_ledger(found, name, directory / f"{name}.jsonl")
+        read_ledger(found, name, directory / f"{name}.jsonl", references)
     return found
 
 
-def read_ledger(found: Evidence, provider: str, file: Path) -> None:
-    """Lines of `[kind, entry]`; a last line that a kill cut off was never answered for."""
+def read_ledger(found: Evidence, provider: str, file: Path, references: dict[str, str]) -> None:
+    """Lines of `[kind, entry]`; a last line that a kill cut off was never answered for.
+
+    Where a protocol does not carry the payment, `references` leads to it; what leads nowhere is under "<provider> …".
+    """
     if not file.exists():
         return
     for line in file.read_bytes().splitlines(keepends=True):
@@ -82,10 +111,12 @@ def read_ledger(found: Evidence, provider: str, file: Path) -> None:
             return
         kind, entry = json.loads(line)
         entry |= {"kind": kind, "provider": provider}
-        if kind == "requests" and entry.get("payment"):
-            found.requests[entry["payment"]].append(entry)
+        reference = entry.get("reference")
+        payment = entry.get("payment") or references.get(reference) or f"{provider} {reference}"
+        if kind == "requests" and reference:
+            found.requests[payment].append(entry)
         elif kind in MONEY:
-            found.money[entry["payment"]].append(entry)
+            found.money[payment].append(entry)
 
 
 def _lines(file: Path) -> Iterator[Row]:

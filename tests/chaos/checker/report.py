@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from tests.chaos.checker.evidence import Evidence, Row
@@ -35,15 +35,23 @@ def _ends(seen: Evidence) -> Iterator[str]:
     reviews = Counter(f"{row['status']}, review {row['review']}" for row in rows if row["review"])
     yield f"{len(seen.payments)} payments: {run['acknowledged']} acknowledged, the rest without an answer to the client"
     yield "  " + ", ".join(f"{count} {name}" for name, count in [*statuses.most_common(), *reviews.most_common()])
+    yield f"  {_providers(rows)}"
+    yield f"  {len(seen.refunds)} refunds ({_counts(Counter(row['status'] for row in seen.refunds.values()))});"
+    yield f"  {len(seen.payouts)} payouts ({_counts(Counter(row['status'] for row in seen.payouts.values()))})"
     yield f"  {calls.get('create answer', 0)} answers and timeouts for {calls.get('create invoke', 0)} wishes;"
     yield f"  {charges} charges in the providers' ledgers; {sum(map(len, seen.events.values()))} events,"
     yield f"  {len(seen.observed)} records of them seen on the topic"
-    yield f"quiet {run['quiet_after_s']} s after the last request; {run['aged']} operations that C-Pay could not answer"
-    yield "  for were then aged by three days, to the provider's declared end; of what had been published in vain,"
-    yield f"  {run['brought_forward']} appointments, up to 10 minutes away, were brought forward"
+    yield f"quiet {run['quiet_after_s']} s after the last request; {run['aged']} operations of which"
+    yield "  their providers know nothing were then aged by three days, to the declared end of asking;"
+    yield f"  {run['brought_forward']} appointments, up to 15 minutes away, were brought forward"
     if lost := undetectable(seen):
         yield f"{len(lost)} charged after a signed decline, in a callback that was lost: nobody here can know"
     yield ""
+
+
+def _providers(rows: Iterable[Row]) -> str:
+    """Payments by provider."""
+    return ", ".join(f"{count} at {name}" for name, count in Counter(row["provider"] for row in rows).most_common())
 
 
 def _faults(seen: Evidence) -> Iterator[str]:
