@@ -121,7 +121,8 @@ def resource(endpoint: Endpoint) -> str:
 
 
 def test_a_restricted_key_does_what_it_may_and_nothing_else(tenant: Tenant) -> None:
-    guarded = [each for each in ENDPOINTS if each.permission is not None and each.caller == "merchant"]
+    merchants = [each for each in ENDPOINTS if each.permission is not None and each.caller == "merchant"]
+    guarded = [each for each in merchants if not each.streams]  # tests/api/test_event_stream.py
     resources = {resource(each) for each in guarded}
     readers = {name: make(tenant, resources={name: "read"})[0] for name in resources}
     writers = {name: make(tenant, resources={name: "write"})[0] for name in resources}

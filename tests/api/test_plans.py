@@ -217,8 +217,8 @@ def _user(number: int) -> dict[str, Any]:
 
 
 def _endpoint(number: int) -> dict[str, Any]:
-    columns = {"id": ENDPOINTS[number], "merchant_id": MERCHANT if number < 16 else _whose(number), "livemode": False}
-    more = {"url": "https://shop.example/", "events": ["*"], "status": "enabled", "sealed": b"x"}
+    columns = {"id": ENDPOINTS[number], "merchant_id": MERCHANT if number < 16 else OTHERS[number % 13]}
+    more = {"livemode": False, "url": "https://shop.example/", "events": ["*"], "status": "enabled", "sealed": b"x"}
     return {**columns, **more, "created_at": _at(number), "updated_at": _at(number)}
 
 

@@ -38,15 +38,17 @@ def write(page: Path, rows: Sequence[Row], machine: dict[str, str]) -> None:
 def memory(mypay: Installation) -> Iterator[tuple[str, float]]:
     """Proportional set size of each process of ours, in MB."""
     for name, handle in mypay.processes.items():
-        for pid in _family(handle.process.pid):
-            yield (name if pid == handle.process.pid else f"{name}, server process"), _pss_mb(pid)
+        for pid in family(handle.process.pid):
+            yield (name if pid == handle.process.pid else f"{name}, server process"), pss_mb(pid)
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and its children."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *map(int, children)]
 
 
-def _pss_mb(pid: int) -> float:
+def pss_mb(pid: int) -> float:
+    """Proportional set size of a process."""
     found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0

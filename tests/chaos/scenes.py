@@ -49,8 +49,12 @@ def _every(gap_s: float, kind: str, target: str) -> Callable[[int, float], list[
 
 
 def _frozen(seed: int, seconds: float) -> list[Fault]:
+    """An executor between claim and send, and the relay's leader; meanwhile PostgreSQL dies twenty times."""
     claim = Fault(5.0, "freeze_claim", "worker-1", seconds - 75, {"point": "claim_after_commit:5:stop"})
-    return [claim, Fault(60.0, "freeze_leader", "leader", seconds - 75)]
+    leader = Fault(60.0, "freeze_leader", "leader", seconds - 75)
+    deaths = [Fault(80.0 + n * (seconds - 160) / 20, "kill", "postgres") for n in range(20)]
+    wipes = [Fault(at * seconds, "wipe_kafka", "kafka", 5.0) for at in (0.35, 0.7)]
+    return sorted([claim, leader, *deaths, *wipes], key=lambda fault: fault.at_s)
 
 
 # A worker that dies leaves its group when its session is over. With a crash every few seconds nothing would ever be
@@ -68,6 +72,5 @@ SCENES: dict[str, Scene] = {
     "postgres": Scene(124.0, _every(6.0, "kill", "postgres")),
     "broker": Scene(124.0, _every(30.0, "wipe_kafka", "kafka")),
     "worker": Scene(330.0, _every(40.0, "kill", "worker-1"), rate=10.0),
-    # Ten minutes each: an executor frozen between claim and send, and the relay's leader.
-    "frozen": Scene(LONG_S + 90, _frozen, workers=3),
+    "frozen": Scene(LONG_S + 90, _frozen, workers=3),  # ten minutes each
 }  # fmt: skip

@@ -112,7 +112,10 @@ def _refund(seen: Evidence, status: str, *given: int) -> None:
         "sequence": 1,
     }
     _beside(seen, "ref", "refund", row, seen.refunds)
-    seen.payments[OK]["amount_refunded"] = 200 if status == "succeeded" else 0
+    refunded = seen.payments[OK]["amount_refunded"] = 200 if status == "succeeded" else 0
+    for record in seen.observed:
+        if record["key"] == OK and "object" in record:
+            record["object"]["amount_refunded"] = refunded
     seen.money[OK] += [{"kind": "refunds", "amount": n, "currency": "LSL"} for n in given]
 
 
@@ -124,6 +127,7 @@ def _beside(seen: Evidence, prefix: str, kind: str, row: Row, rows: dict[str, Ro
     rows[name] = row
     seen.events[name].append(told)
     seen.observed.append({"log": 0, "key": seen.root(name), **told, "id": public("evt", event)})
+    seen.streamed.append({"id": public("evt", event), "type": told["type"], "digest": event})
     seen.hooks.append({"id": public("evt", event), "digest": event, "signed": True, "taken": True})
     seen.relay |= {"next_position": position + 1, "published_position": position}
 

@@ -42,6 +42,12 @@ def operations(mypay: Installation) -> list[Operation]:
     ]
 
 
+def streams(mypay: Installation) -> list[str]:
+    """The ids of the operations whose answers do not end."""
+    api = httpx.get(f"{mypay.base_url}/openapi.json").json()
+    return [each["operationId"] for methods in api["paths"].values() for each in methods.values() if _is_stream(each)]
+
+
 def _is_stream(described: dict[str, Any]) -> bool:
     return any("text/event-stream" in answer.get("content", {}) for answer in described["responses"].values())
 

@@ -153,8 +153,9 @@ def _same_money(seen: Evidence, payment: str, row: Row, charge: Row) -> Found:
 
 def promised_ends(seen: Evidence) -> Found:
     """I5b: each kind of payer ends as the contract's table says."""
+    doubted = {row["payment"] for row in seen.refunds.values() if row["review"] is not None}
     for payment, row in seen.payments.items():
-        end = (row["status"], row["failure"], row["review"])
+        end = (row["status"], row["failure"], None if payment in doubted else row["review"])
         settled = row["status"] in FINAL or row["review"] is not None  # else it is I3's
         if settled and end not in ends(row["provider"], row["case"]) and not _last_word_lost(seen, payment, row):
             yield payment, f"case {row['case']} of {row['provider']} ended as {end}"

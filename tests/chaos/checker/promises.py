@@ -52,7 +52,7 @@ ENDS: dict[tuple[str, str], tuple[End, ...]] = {
     ("cpay", "no_wallet"): (failed("invalid_payer"),),
     ("mpesa", "ok"): (SUCCEEDED,),
     ("mpesa", "later"): (SUCCEEDED,),
-    ("mpesa", "insufficient_funds"): (failed("insufficient_funds"),),
+    ("mpesa", "insufficient_funds"): (failed("insufficient_funds"), failed("declined")),  # a query tells no reason
     ("mpesa", "declined"): (failed("declined"),),
     ("mpesa", "never"): (EXPIRED,),
     ("mpesa", "timeout_charged"): (SUCCEEDED,),
