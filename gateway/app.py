@@ -14,28 +14,28 @@ import structlog
 from litestar import Litestar, Router
 from litestar.types import ASGIApp
 
-from gateway import crash_points, logs
+from gateway import crash_points, logs, telemetry
 from gateway import settings as settings_module
 from gateway.clock import Clock
+from gateway.health import Check
 from gateway.http import docs_page, former_paths, openapi
 from gateway.http.auth import KeyCache, authentication, limited_by_address
 from gateway.http.callbacks import receive_callback, return_page
 from gateway.http.context import RequestContext
 from gateway.http.controllers import CONTROLLERS, OPEN_CONTROLLERS
-from gateway.http.health import Check
 from gateway.http.limits import SharedLimits
 from gateway.http.people import People
 from gateway.http.wiring import base_kwargs, base_routes
-from gateway.metrics import METRICS
 from gateway.sealing import Sealer
 from gateway.server import before_end, die_with_parent, settle_memory
 from gateway.services import Accounts, Services
 from gateway.settings import Settings
-from gateway.store import directory, gauges, merchants, retention, sessions, wakeups
+from gateway.store import directory, merchants, retention, sessions, wakeups
 from gateway.store.accept import accept
 from gateway.store.api_keys import keep_last_used
 from gateway.store.batcher import Batcher
-from gateway.store.database import close_pool, connect, create_pool, keep_clock, read_clock
+from gateway.store.database import Connection, close_pool, connect, create_pool, keep_clock, read_clock
+from gateway.store.gauges import DatabaseGauges, relay_is_led
 from gateway.store.limiter import Limiter
 from gateway.store.migrate import check_schema
 from gateway.store.sessions import LiveSession
@@ -74,7 +74,7 @@ def create_app(settings: Settings) -> ASGIApp:
     strangers = Router(path="", route_handlers=OPEN_CONTROLLERS, middleware=[limited_by_address(process.limits)])
     documents = [page.route(settings.public_url, version("mypay")) for page in (openapi, docs_page)]
     former = former_paths.routes(settings.public_url)
-    base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.refresh_gauges)
+    base = base_routes(process.checks(), metrics_token=settings.metrics_token, refresh=process.gauges.refresh)
     app = Litestar(
         route_handlers=[known, strangers, receive_callback, return_page, *former, *documents, *base],
         lifespan=[process.lifespan],
@@ -96,12 +96,16 @@ class Process:
         self._limiter = Limiter(settings)
         self.limits = SharedLimits(settings, self._limiter)
         self.used_keys: set[UUID] = set()
+        self.gauges = DatabaseGauges(lambda: self.services.pool, self._overdue_days)
 
     @asynccontextmanager
     async def lifespan(self, app: Litestar) -> AsyncIterator[None]:
         """Open everything, serve, then finish what was begun. Raises `SchemaError` on a database of another schema."""
         die_with_parent()
         async with AsyncExitStack() as stack:
+            tracing = telemetry.start(self._settings.otel_exporter_otlp_endpoint, self._settings.otel_service_name)
+            if tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, tracing.stop)
             self.services = await self._open(stack)
             app.state.services = self.services
             settle_memory()
@@ -123,6 +127,7 @@ class Process:
         stack.push_async_callback(hints.close)
         announcements = Announcements(self.publisher)
         recorder = Recorder(settings, clock, announcements, hints, lanes=1)
+        stack.push_async_callback(recorder.sources.flush, pool, clock)
         stack.push_async_callback(recorder.close)
         flusher = Batcher(
             accept,
@@ -142,6 +147,7 @@ class Process:
             keep_clock(clock, pool),
             wakeups.listen(settings, process, waiters.hint),
             keep_last_used(pool, clock, self.used_keys),
+            recorder.sources.keep(pool, clock),
             tail.run(),
         )
         for work in background:
@@ -185,12 +191,8 @@ class Process:
         async with self.services.reading() as connection:
             return await merchants.get(connection, merchant_id) is not None
 
-    async def refresh_gauges(self) -> None:
-        """Read the gauges that live in the database."""
-        async with self.services.reading() as connection:
-            await gauges.refresh(connection)
-            overdue = await retention.overdue_days(connection, self._settings, self.services.clock.now())
-            METRICS.retention_overdue_days.set(overdue)
+    async def _overdue_days(self, connection: Connection) -> float:
+        return await retention.overdue_days(connection, self._settings, self.services.clock.now())
 
     def checks(self) -> dict[str, Check]:
         """The parts that readiness looks at."""
@@ -218,5 +220,5 @@ class Process:
 
     async def _probe_workers(self) -> None:
         async with self.services.reading() as connection:
-            if not await gauges.relay_is_led(connection):
+            if not await relay_is_led(connection):
                 raise ConnectionError("no worker leads the relay")

@@ -70,13 +70,16 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _api(options: argparse.Namespace) -> int:
-    from gateway import settings, startup
-    from gateway.server import serve
+    from gateway import settings
+    from gateway.server import counting_together, serve
 
     loaded = settings.load()
-    startup.check(loaded)
-    startup.check_address(loaded)
-    serve(loaded)
+    with counting_together(loaded):
+        from gateway import startup
+
+        startup.check(loaded)
+        startup.check_address("API", loaded.api_host, loaded.api_port)
+        serve(loaded)
     return 0
 
 
@@ -89,6 +92,8 @@ def _worker(options: argparse.Namespace) -> int:
     providers = _chosen("provider", options.providers, tuple(PROVIDERS))
     loaded = settings.load()
     startup.check(loaded)
+    if loaded.worker_port:
+        startup.check_address("worker", loaded.worker_host, loaded.worker_port)
     run(loaded, roles, providers, options.paused)
     return 0
 

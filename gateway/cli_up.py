@@ -141,11 +141,19 @@ def _show(installation: Installation, demo: Demo, took_s: float) -> None:
         "base_url": url,
         "docs_url": f"{url}/docs",
         "simulators": installation.simulator_urls,
+        "metrics": installation.metrics_urls,
     }
+    targets = [
+        {"targets": [address.split("/")[2]], "labels": {"process": name}}
+        for name, address in installation.metrics_urls.items()
+    ]
+    write_private(installation.directory / "prometheus.json", msgspec.json.format(msgspec.json.encode(targets)) + b"\n")
     file = installation.directory / "demo.json"
     write_private(file, msgspec.json.format(msgspec.json.encode(shown)) + b"\n")
     simulators = "".join(f"\n  {name:<10}  {url}" for name, url in installation.simulator_urls.items())
-    print(_READY.format(demo=demo, url=url, file=file, simulators=simulators, took_s=took_s), flush=True)
+    metrics = "  ".join(installation.metrics_urls.values())
+    shown_text = _READY.format(demo=demo, url=url, file=file, simulators=simulators, metrics=metrics, took_s=took_s)
+    print(shown_text, flush=True)
 
 
 _READY: Final = """
@@ -155,6 +163,7 @@ MyPay is ready after {took_s:.1f} s. Ctrl-C, or `mypay down`, stops it.
   docs        {url}/docs
   demo key    {demo.api_key}
   details     {file}
+  metrics     {metrics}
 {simulators}
 
 A first payment:

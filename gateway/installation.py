@@ -5,6 +5,7 @@
 | secret | SECRET_KEY and JWT_SECRET_KEY, made at the first start; without it the stored credentials cannot be read |
 | ports.json | the ports that were free at the first start |
 | demo.json | the demo merchant's key, and where everything is |
+| prometheus.json | what to scrape, as Prometheus' file_sd_configs take it |
 | postgres/ kafka/ valkey/ | the parts' data, and logs as below |
 | simulators/ | the simulators' ledgers |
 | cache/ | Kafka's jars |
@@ -46,6 +47,12 @@ class Installation(Struct, frozen=True, kw_only=True):
         return f"Installation({self.directory})"
 
     @property
+    def metrics_urls(self) -> dict[str, str]:
+        """Where the API and the worker tell their metrics."""
+        ports = {"api": self.port, "worker": int(self.environment["WORKER_PORT"])}
+        return {name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items()}
+
+    @property
     def simulator_urls(self) -> dict[str, str]:
         """Where each simulator listens."""
         return {name: f"http://127.0.0.1:{port}" for name, port in self.simulators.items()}
@@ -72,7 +79,7 @@ def plan(directory: Path, port: int, pace: float, say: Progress) -> Installation
     end_all_leftovers(directory)  # they would hold our own ports
     require_free(port, "the API, choose another one with --port")
     of_simulators = {name: f"simulator {name}" for name in known_simulators()}
-    chosen = ports(directory, ["postgres", "kafka", "kafka controller", "valkey", *of_simulators.values()])
+    chosen = ports(directory, ["postgres", "kafka", "kafka controller", "valkey", "worker", *of_simulators.values()])
     simulators = {name: chosen[label] for name, label in of_simulators.items()}
     postgres = EmbeddedPostgres(directory / "postgres", chosen["postgres"])
     kafka = EmbeddedKafka(directory / "kafka", chosen["kafka"], chosen["kafka controller"], directory / "cache")
@@ -97,6 +104,7 @@ def plan(directory: Path, port: int, pace: float, say: Progress) -> Installation
             "MYPAY_ENV": "development",
             "ALLOW_PRIVATE_TARGETS": "true",
             "API_PORT": str(port),
+            "WORKER_PORT": str(chosen["worker"]),
             "SIMULATOR_URLS": ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in simulators.items()),
             "PACE": str(pace),
         },

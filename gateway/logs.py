@@ -26,6 +26,9 @@ _SECRET_NAME: Final = re.compile(
 )
 _SECRET_TEXT: Final = (
     (re.compile(r"\b([sr]k_(?:test|live)_)[0-9A-Za-z]+"), rf"\1{MASK}"),  # our API keys
+    (re.compile(r"\b(whs(?:ec|k)_)[0-9A-Za-z+/=]+"), rf"\1{MASK}"),  # what signs webhooks
+    (re.compile(r"\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{MASK}"),  # of anybody's
+    (re.compile(r"(/return/)[^/?\s\"']+"), rf"\1{MASK}"),  # the token of the payer's way back
     (re.compile(r"\brt_[\w-]{20,}"), f"rt_{MASK}"),  # refresh tokens
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), MASK),  # JWTs
     (re.compile(r"(/callbacks/\w+/)[^/?\s\"']+"), rf"\1{MASK}"),  # the callback token in a path

@@ -1,13 +1,15 @@
 """Running the API under granian: API_PROCESSES processes on one port. Imports nothing of the application itself."""
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
@@ -85,3 +87,17 @@ def _allow_descriptors() -> None:
     """As many open files as this process may have: each connection is one, and the usual limit is 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@contextlib.contextmanager
+def counting_together(settings: Settings) -> Iterator[None]:
+    """Where several processes share the port, a scrape meets any of them: let them count in one directory.
+
+    prometheus_client looks at the variable when it is imported, so this begins before that.
+    """
+    if settings.api_processes == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="mypay-metrics-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield

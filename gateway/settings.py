@@ -56,6 +56,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_per_ip: Annotated[int, Meta(ge=0)] = 1000  # and of an address, whatever its credentials; 0: no limit
     card_declines_most: Annotated[int, Meta(ge=0)] = 100  # of an account in the window; then 429; 0: no limit
     card_declines_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    worker_host: str = "127.0.0.1"
+    worker_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # where a worker tells how it is; 0: nowhere
+    otel_exporter_otlp_endpoint: str = ""  # the collector of traces, OTLP over HTTP; empty: no traces
+    otel_service_name: str = "mypay"
     events_days: Annotated[int, Meta(ge=30, le=3650)] = 30  # events, with their deliveries and attempts
     callbacks_days: Annotated[int, Meta(ge=30, le=3650)] = 90
     exchanges_days: Annotated[int, Meta(ge=7, le=3650)] = 30
@@ -149,6 +153,8 @@ _WHAT_TO_WRITE = {
     "rate_limit_per_ip": "write a number of requests a second, or 0 for no limit",
     "card_declines_most": "write a number of declines, or 0 for no limit",
     "card_declines_window_s": "write a number of seconds, 1 to 86400",
+    "worker_port": "write a port, 1 to 65535, or 0 for none",
+    "otel_exporter_otlp_endpoint": "write the collector's address, such as http://localhost:4318, or leave it out",
     "accept_queue": "write a number of requests, at least 1",
     "events_days": "write a number of days, at least 30",
     "callbacks_days": "write a number of days, at least 30",
@@ -214,6 +220,8 @@ def _sentence(message: str) -> str:
 
 def _checked(settings: Settings) -> Settings:
     _check_url("PUBLIC_URL", settings.public_url)
+    if settings.otel_exporter_otlp_endpoint:
+        _check_url("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otel_exporter_otlp_endpoint)
     if not all(re.fullmatch(r"[^\s:,]+:\d{1,5}", one) for one in settings.kafka_bootstrap_servers.split(",")):
         raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS is not valid: {_WHAT_TO_WRITE['kafka_bootstrap_servers']}.")
     if not all(re.fullmatch(r"\s*\w+=https?://\S+|\s*", one) for one in settings.simulator_urls.split(",")):
@@ -232,7 +240,7 @@ def _checked(settings: Settings) -> Settings:
 def _check_url(variable: str, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"{variable} is not an http(s) address: {_WHAT_TO_WRITE['public_url']}.")
+        raise SettingsError(f"{variable} is not an http(s) address: {_WHAT_TO_WRITE[variable.lower()]}.")
 
 
 def _strength(secret: str) -> int:

@@ -5,6 +5,7 @@ Checked once, by the command, so that each fault is one sentence on the terminal
 
 import asyncio
 import socket
+from typing import Literal
 
 import asyncpg
 import structlog
@@ -44,14 +45,14 @@ def check(settings: Settings) -> None:
         raise StartupError(f"The database {where} (DATABASE_URI) does not answer: {reason}.") from error
 
 
-def check_address(settings: Settings) -> None:
-    """Check that the API can listen where it shall. Raises `StartupError`."""
-    host, port = settings.api_host, settings.api_port
+def check_address(what: Literal["API", "worker"], host: str, port: int) -> None:
+    """Check that it can listen where it shall. Raises `StartupError`."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]
-        raise StartupError(f"The API cannot listen on {host}, port {port} (API_HOST, API_PORT): {reason}.") from error
+        variables = f"{what.upper()}_HOST, {what.upper()}_PORT"
+        raise StartupError(f"The {what} cannot listen on {host}, port {port} ({variables}): {reason}.") from error
 
 
 async def _check(settings: Settings) -> None:

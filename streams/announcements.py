@@ -1,18 +1,22 @@
 """Telling the workers that a row waits for them: what the API, the recorder and the sweeper publish."""
 
+from typing import Final
 from uuid import UUID
 
-from gateway import ids
+from gateway import ids, telemetry
 from gateway.payments.model import Operation
 from streams import topics
 from streams.codec import CallbackReceived, Command, encode
 from streams.publisher import Message, Publisher
 
-_JSON = (("content-type", b"application/json"),)
+_JSON: Final = (("content-type", b"application/json"),)
 
 
 class Announcements:
-    """Offers commands and callbacks to the publisher. What it does not take, the sweeper offers again."""
+    """Offers commands and callbacks to the publisher. What it does not take, the sweeper offers again.
+
+    Their headers say where they came from: that of the task which announces them.
+    """
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -37,5 +41,6 @@ class Announcements:
         return self._offer(topics.callbacks(provider), ids.lp_of(callback_id), name, encode(received))
 
     def _offer(self, topic: str, lp: int, key: str, value: bytes) -> bool:
-        message = Message(topic=topic, lp=lp, key=key.encode(), value=value, headers=_JSON)
+        headers = telemetry.to_headers(telemetry.origin())
+        message = Message(topic=topic, lp=lp, key=key.encode(), value=value, headers=(*_JSON, *headers))
         return self._publisher.offer(message)

@@ -12,11 +12,14 @@ from typing import Final
 import structlog
 import uvloop
 
-from gateway import logs
+from gateway import logs, telemetry
 from gateway.clock import Clock
+from gateway.health import Check
 from gateway.sealing import Sealer
 from gateway.settings import Settings
-from gateway.store.database import Pool, close_pool, create_pool, keep_clock, read_clock
+from gateway.store import retention
+from gateway.store.database import Connection, Pool, close_pool, create_pool, keep_clock, read_clock
+from gateway.store.gauges import DatabaseGauges
 from gateway.store.migrate import check_schema
 from gateway.store.vault import Vault
 from gateway.store.wakeups import RedisWakeups
@@ -31,8 +34,10 @@ from streams.callbacks import CallbackConsumer
 from streams.exchanges import ExchangeLog
 from streams.executor import Executor
 from streams.lag import Lag
+from streams.monitor import Monitor
 from streams.notifier import Notifier
 from streams.publisher import Publisher
+from streams.pulse import Moving, Pulse, beat_of_loop
 from streams.relay import Relay
 from streams.retention import Retention
 from streams.sweeper import Sweeper
@@ -59,6 +64,7 @@ class Worker:
         self._settings, self._roles, self._providers = settings, roles, providers
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._stop = asyncio.Event()
+        self._parts: list[Moving] = []
 
     async def run(self) -> None:
         """Open, play the roles, and end in order: consumers first, then what is under way, then the connections."""
@@ -66,6 +72,9 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
+            tracing = telemetry.start(self._settings.otel_exporter_otlp_endpoint, self._settings.otel_service_name)
+            if tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, tracing.stop)
             await self._open(stack)
             log.info("worker.ready", roles=self._roles, providers=self._providers)
             await self._stop.wait()
@@ -86,15 +95,20 @@ class Worker:
         stack.push_async_callback(hints.close)
         announcements = Announcements(publisher)
         recorder = Recorder(settings, clock, announcements, hints)
+        stack.push_async_callback(recorder.sources.flush, pool, clock)
         stack.push_async_callback(recorder.close)
+        self._work(stack, "sources", recorder.sources.keep(pool, clock))
         notifier = None
         if "notifier" in self._roles:
             notifier = Notifier(settings=settings, pool=pool, clock=clock, sealer=Sealer(*settings.keys("seal")))
             stack.push_async_callback(notifier.stop, DRAIN_S)
+            self._parts.append(notifier.pulse)
             self._work(stack, "notifier", notifier.run())
         if "relay" in self._roles:
             notify = None if notifier is None else notifier.wake
-            self._work(stack, "relay", Relay(pool, publisher, owner=self._name, notify=notify).run())
+            relay = Relay(pool, publisher, owner=self._name, notify=notify)
+            self._parts.append(relay.pulse)
+            self._work(stack, "relay", relay.run())
         if "sweeper" in self._roles:
             lag = Lag(settings)
             self._work(stack, "lag", lag.run())
@@ -106,9 +120,34 @@ class Worker:
                 announcements=announcements,
                 behind=lambda: lag.behind,
             )
+            self._parts.append(sweeper.pulse)
             self._work(stack, "sweeper", sweeper.run())
             self._work(stack, "retention", Retention(settings, pool, clock).run())
         await self._consume(stack, pool, clock, recorder, publisher)
+        if settings.worker_port:
+            self._monitor(stack, pool, publisher, clock)
+
+    def _monitor(self, stack: AsyncExitStack, pool: Pool, publisher: Publisher, clock: Clock) -> None:
+        """Tell how this worker is. The database's numbers are told by those that sweep."""
+
+        async def postgres() -> None:
+            async with pool.acquire() as connection:
+                await connection.execute("select 1")
+
+        checks = {
+            "postgres": Check(probe=postgres, required=True),
+            "kafka": Check(probe=publisher.probe, required=True),
+        }
+
+        async def overdue(connection: Connection) -> float:
+            return await retention.overdue_days(connection, self._settings, clock.now())
+
+        refresh = DatabaseGauges(lambda: pool, overdue).refresh if "sweeper" in self._roles else None
+        loop = Pulse("loop")
+        self._work(stack, "loop", beat_of_loop(loop))
+        monitor = Monitor(self._settings, loop=loop, parts=self._parts, checks=checks, refresh=refresh)
+        monitor.start()
+        stack.push_async_callback(asyncio.to_thread, monitor.stop)
 
     async def _consume(
         self, stack: AsyncExitStack, pool: Pool, clock: Clock, recorder: Recorder, publisher: Publisher
@@ -146,6 +185,7 @@ class Worker:
             subscribe(broker, settings, [topic(name) for name in self._providers], group, handle, bury=bury)
             for group, (topic, handle) in handlers.items()
         ]
+        self._parts += subscriptions
         watchdog = Watchdog(subscriptions)
         stack.push_async_callback(broker.stop)
         self._work(stack, "consumers", consumers.start(broker, settings))

@@ -200,9 +200,9 @@ class Subscription:
         self._pause_s = PAUSE_MIN_S
 
     @property
-    def poll_age_s(self) -> float:
-        """Seconds since the consumer last polled."""
-        return time.monotonic() - self.last_poll
+    def silent_s(self) -> float | None:
+        """Seconds since the consumer last polled; None before its first poll."""
+        return None if self.polls is None else time.monotonic() - self.last_poll
 
     async def poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
         """The next records, from any partition; none after a second without."""

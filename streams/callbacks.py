@@ -3,7 +3,8 @@
 import asyncio
 from uuid import UUID
 
-from gateway import ids
+from gateway import ids, telemetry
+from gateway.telemetry import Origin
 from gateway.usecases.handle_callback import CallbackHandler
 from streams.broker import Poison, Record
 from streams.codec import CallbackReceived, Malformed, decode
@@ -18,10 +19,12 @@ class CallbackConsumer:
     async def handle(self, records: list[Record]) -> None:
         """Handle a batch; returns when all of it is recorded. Raises `Poison` for those that cannot be read."""
         read = [(record, _callback_id(record)) for record in records]
-        lanes: dict[int, list[UUID]] = {}
-        for _, callback_id in read:
+        lanes: dict[int, list[tuple[UUID, Origin]]] = {}
+        for record, callback_id in read:
             if isinstance(callback_id, UUID):
-                lanes.setdefault(ids.lp_of(callback_id), []).append(callback_id)
+                lanes.setdefault(ids.lp_of(callback_id), []).append(
+                    (callback_id, telemetry.from_headers(record.headers))
+                )
         for result in await asyncio.gather(*map(self._in_order, lanes.values()), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
@@ -29,9 +32,10 @@ class CallbackConsumer:
         if unreadable:
             raise Poison(unreadable)
 
-    async def _in_order(self, callback_ids: list[UUID]) -> None:
-        for callback_id in callback_ids:
-            await self._handler.handle(callback_id)
+    async def _in_order(self, callbacks: list[tuple[UUID, Origin]]) -> None:
+        for callback_id, origin in callbacks:
+            with telemetry.carrying(origin):
+                await self._handler.handle(callback_id)
 
 
 def _callback_id(record: Record) -> UUID | str:

@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Struct)
 class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Carry out a prepared operation. `payment` is its root (a payout's id for payouts).
 
-    `waiter` names the API process in which a client waits for the outcome; `traceparent` is W3C Trace Context.
+    `waiter` names the API process in which a client waits for the outcome.
     """
 
     operation: OperationId
@@ -31,7 +31,6 @@ class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     account: AccountId
     verb: Verb
     waiter: str | None = None
-    traceparent: str | None = None
 
 
 class CallbackReceived(Struct, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ update webhook_deliveries d set attempt = d.attempt + 1, next_attempt_at = now()
  where d.event_id = due.event_id and d.endpoint_id = due.endpoint_id and e.id = due.event_id
    and w.id = due.endpoint_id and w.status = 'enabled'
 returning d.event_id, d.endpoint_id, d.attempt, d.attempt - d.schedule_from as tries, e.body, w.merchant_id, w.livemode,
-          w.url, w.secret_version, w.sealed,
+          e.type, e.root_id, e.traceparent, w.url, w.secret_version, w.sealed,
           case when w.previous_expires_at > now() then w.previous_sealed end as previous_sealed
 """
 # The attempt's number fences what failed; what was received was received, whoever knows.
@@ -69,6 +69,9 @@ class Claimed(Struct, frozen=True, kw_only=True):
     body: bytes
     merchant_id: UUID
     livemode: bool
+    type: str
+    root_id: UUID
+    traceparent: str | None
     url: str
     secret_version: int
     sealed: bytes

@@ -28,6 +28,7 @@ class Event(Struct, frozen=True, kw_only=True):
     sequence: int
     body: bytes
     created_at: datetime
+    traceparent: str | None = None
 
 
 class _Prefixes(NamedTuple):
@@ -60,6 +61,8 @@ def message_of(event: Event) -> Message:
         "ce_time": timestamp(event.created_at),
         "ce_sequence": str(event.sequence),
     }
+    if event.traceparent is not None:  # under its own name, where consumers' tracing looks for it
+        attributes["traceparent"] = event.traceparent
     return Message(
         topic=topics.events(event.livemode),
         lp=ids.lp_of(event.root_id),

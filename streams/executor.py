@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from msgspec import Struct
 
-from gateway import ids
+from gateway import ids, telemetry
 from gateway.crash_points import crash_point
 from gateway.payments.facts import Answer, Claim
 from gateway.payments.model import Operation, Root, State
@@ -25,6 +25,7 @@ from gateway.settings import Settings
 from gateway.store.database import Pool
 from gateway.store.directory import AccountRow
 from gateway.store.vault import AccountUnknown, Vault
+from gateway.telemetry import NOWHERE, Origin
 from gateway.usecases.brief import brief
 from gateway.usecases.record_outcome import Recorder
 from providers import contract
@@ -34,7 +35,7 @@ from providers.declines import DeclineCode
 from providers.redaction import presentable, secrets_of
 from providers.registry import PROVIDERS
 from providers.transport import Caller, Exchange, LeaseTooShort
-from streams import topics
+from streams import observed, topics
 from streams.broker import Poison, Record
 from streams.codec import Command, Malformed, decode
 from streams.exchanges import ExchangeLog, Private
@@ -51,12 +52,13 @@ log = structlog.get_logger(__name__)
 
 
 class Job(Struct, frozen=True):
-    """One command: which operation of which payment, and which API process waits for it."""
+    """One command: which operation of which payment, which API process waits for it, and where it came from."""
 
     operation_id: UUID
     payment_id: UUID
     provider: str
     waiter: str | None = None
+    origin: Origin = NOWHERE
 
 
 class Lane:
@@ -133,7 +135,9 @@ class Executor:
         if operation_id is None or payment_id is None or account_id is None or provider not in PROVIDERS:
             return "a command whose ids are none of ours"
         if not self._stopping:
-            self._lane(account_id, provider).offer(Job(operation_id, payment_id, provider, command.waiter))
+            came_from = telemetry.from_headers(record.headers)
+            job = Job(operation_id, payment_id, provider, command.waiter, came_from)
+            self._lane(account_id, provider).offer(job)
         return None
 
     def _lane(self, account_id: UUID, provider: str) -> Lane:
@@ -151,10 +155,11 @@ class Executor:
         self._tasks.discard(task)
         self._lanes[account_id].done()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("executor.failed", operation=str(job.operation_id), exc_info=error)
+            log.error("executor.failed", operation=ids.show(ids.OPERATION, job.operation_id), exc_info=error)
 
     async def _run(self, job: Job) -> None:
         """Claim, call, record. Whoever does not get the claim does nothing."""
+        telemetry.set_origin(job.origin)
         started = time.monotonic()
         deadline_s = PROVIDERS[job.provider].deadline_s * self._settings.pace
         lease_s = deadline_s + LEASE_MARGIN_S * self._settings.pace
@@ -164,6 +169,15 @@ class Executor:
         operation = None if root is None else root.operations[job.operation_id]
         if root is None or operation is None or operation.owner != owner or operation.state is not State.SENT:
             return
+        observed.bind(root, operation, job.origin)
+        with observed.span(root, operation, job.origin, began=started) as span:
+            outcome = await self._claimed(job, root, operation, started=started, lease_s=lease_s, deadline_s=deadline_s)
+            span.set({"mypay.outcome": observed.word(outcome)})
+
+    async def _claimed(
+        self, job: Job, root: Root, operation: Operation, *, started: float, lease_s: float, deadline_s: float
+    ) -> Outcome:
+        """Call the provider about a claimed operation, and record what came of it."""
         claimed = time.monotonic()
         outcome = await self._perform(root, operation, deadline_s, before=started + lease_s)
         answered = time.monotonic()
@@ -172,16 +186,17 @@ class Executor:
             payment_id=job.payment_id, operation_id=job.operation_id, fence=operation.fence, outcome=outcome
         )
         await self._recorder.record(answer, waiter=job.waiter)
+        observed.count(operation, outcome, answered - claimed)
         log.info(
             "operation.performed",
-            operation=str(job.operation_id),
             provider=job.provider,
             verb=operation.verb,
-            outcome=type(outcome).__name__,
+            outcome=observed.word(outcome),
             claim_ms=round((claimed - started) * 1e3, 1),
             provider_ms=round((answered - claimed) * 1e3, 1),
             record_ms=round((time.monotonic() - answered) * 1e3, 1),
         )
+        return outcome
 
     async def _perform(self, root: Root, operation: Operation, deadline_s: float, *, before: float) -> Outcome:
         """Call the provider; `before` (monotonic) is the end of our lease, which must leave room for the whole call."""
@@ -197,7 +212,7 @@ class Executor:
             settings = await self._vault.settings(operation.account_id, operation.settings_version)
             order = brief(root, operation, account, self._settings, self._sealer)
         except (SealBroken, AccountUnknown, ConfigurationMissing):
-            log.exception("executor.no_credentials", operation=str(operation.id))
+            log.exception("executor.no_credentials", operation=ids.show(ids.OPERATION, operation.id))
             return Declined(
                 code=DeclineCode.CONFIGURATION, provider_message="The account's credentials cannot be used."
             )
@@ -211,9 +226,16 @@ class Executor:
         )
         return presentable(outcome, secrets_of(settings))
 
-    def _noting(self, operation: Operation, private: Private) -> Callable[[Exchange], None] | None:
+    def _noting(self, operation: Operation, private: Private) -> Callable[[Exchange], None]:
         log_of_exchanges = self._exchanges
-        return None if log_of_exchanges is None else lambda each: log_of_exchanges.note(operation, each, private)
+
+        def note(exchange: Exchange) -> None:
+            if log_of_exchanges is not None:
+                log_of_exchanges.note(operation, exchange, private)
+            if telemetry.is_on():
+                observed.trace(operation, exchange)
+
+        return note
 
     async def _caller(self, operation: Operation) -> Caller:
         """The HTTP client of this version of the account's settings."""

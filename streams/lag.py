@@ -1,10 +1,11 @@
-"""How far the executors are behind: a provider whose commands pile up in Kafka gets none published again.
+"""How far the consumers are behind. A provider whose commands pile up in Kafka gets none published again.
 
 Republishing repairs what was lost, not what is slow; into a backlog it would only write the same commands once more.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -13,11 +14,13 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from aiokafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
 
+from gateway.metrics import METRICS
 from gateway.settings import Settings
 from providers.registry import PROVIDERS
 from streams import topics
 
 GROUP: Final = "executor"
+GROUPS: Final[Mapping[str, Callable[[str], str]]] = {GROUP: topics.commands, "callbacks": topics.callbacks}
 LAG_MAX: Final = 2_000  # commands of one provider
 EVERY_S: Final = 5.0
 REQUEST_MS: Final = 5_000
@@ -26,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Lag:
-    """Watches the executors' group. `behind` holds the providers whose lag is over the limit."""
+    """Watches the consumers' groups. `behind` holds the providers whose executors are over the limit."""
 
     def __init__(self, settings: Settings, *, lag_max: int = LAG_MAX, every_s: float = EVERY_S) -> None:
         self._settings, self._lag_max, self._every_s = settings, lag_max, every_s
@@ -39,7 +42,6 @@ class Lag:
                 await self._watch()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("lag.kafka_away", error=type(error).__name__)
-                self.behind = frozenset()
                 await asyncio.sleep(self._every_s)
 
     async def _watch(self) -> None:
@@ -50,25 +52,40 @@ class Lag:
             await admin.start()
             await consumer.start()
             while True:
-                lags = {name: await self._lag(admin, consumer, name) for name in PROVIDERS}
-                self.behind = frozenset(name for name, lag in lags.items() if lag > self._lag_max)
+                lags = await self._measure(admin, consumer)
+                for (group, topic), lag in lags.items():
+                    METRICS.consumer_lag.labels(group=group, topic=topic).set(lag)
+                self.behind = frozenset(
+                    name for name in PROVIDERS if lags.get((GROUP, topics.commands(name)), 0) > self._lag_max
+                )
                 await asyncio.sleep(self._every_s)
         finally:
+            METRICS.consumer_lag.clear()
+            self.behind = frozenset()
             await consumer.stop()
             await admin.close()
 
-    async def _lag(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, provider: str) -> int:
-        """Records of a provider's command topic that the group has not committed."""
-        topic = topics.physical(self._settings, topics.commands(provider))
-        [described] = await admin.describe_topics([topic])
-        partitions = [TopicPartition(topic, each["partition"]) for each in described["partitions"]]
-        if not partitions:  # nobody has made the topic yet
-            return 0
-        consumer.assign(partitions)  # so that it learns who leads them
-        group = topics.physical(self._settings, GROUP)
-        committed = await admin.list_consumer_group_offsets(group, partitions=partitions)
-        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        return sum(ends[each] - max(_offset(committed, each), begins[each]) for each in partitions)
+    async def _measure(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> dict[tuple[str, str], int]:
+        """Records that each group has not committed, by its name and that of the topic."""
+        consumed = {name: group for group, topic in GROUPS.items() for name in map(topic, PROVIDERS)}
+        described = await admin.describe_topics([topics.physical(self._settings, name) for name in consumed])
+        partitions: dict[str, list[TopicPartition]] = {group: [] for group in GROUPS}
+        for topic in described:
+            found = [TopicPartition(topic["topic"], each["partition"]) for each in topic["partitions"]]
+            partitions[consumed[topics.logical(self._settings, topic["topic"])]] += found
+        every = [each for some in partitions.values() for each in some]
+        if not every:  # nobody has made the topics yet
+            return {}
+        consumer.assign(every)  # so that it learns who leads them
+        begins, ends = await consumer.beginning_offsets(every), await consumer.end_offsets(every)
+        lags: Counter[tuple[str, str]] = Counter()
+        for group, some in partitions.items():
+            named = topics.physical(self._settings, group)
+            committed = await admin.list_consumer_group_offsets(named, partitions=some)
+            for each in some:
+                behind = ends[each] - max(_offset(committed, each), begins[each])
+                lags[group, topics.logical(self._settings, each.topic)] += behind
+        return dict(lags)
 
 
 def _offset(committed: Mapping[TopicPartition, OffsetAndMetadata], partition: TopicPartition) -> int:

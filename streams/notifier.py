@@ -11,14 +11,14 @@ import contextlib
 import random
 import time
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 import structlog
 
-from gateway import ids
+from gateway import ids, telemetry
 from gateway.clock import Clock
 from gateway.crash_points import crash_point
 from gateway.metrics import METRICS
@@ -27,9 +27,11 @@ from gateway.settings import Settings
 from gateway.store import webhook_endpoints
 from gateway.store.batcher import Batcher, RawConnection
 from gateway.store.database import CONNECTION_LOST, Connection, Pool, connect
+from gateway.telemetry import NOWHERE, Origin
 from gateway.usecases.disable_webhook_endpoint import disable_by_answer
 from streams.delivery_rules import Lane, Reply, judge
 from streams.due import CLAIM, LOOK, Claimed, Ended, record
+from streams.pulse import Pulse
 from streams.relay import PLAN
 from streams.webhook_sender import TIMEOUT_S, Senders
 
@@ -58,6 +60,7 @@ class Notifier:
         self._hinted: set[UUID] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self.pulse = Pulse("notifier")
         self._records: Batcher[Ended, None] = Batcher(record, self._connect, name="deliveries", lanes=1)
 
     def wake(self, endpoint_ids: Collection[UUID]) -> None:
@@ -68,6 +71,7 @@ class Notifier:
     async def run(self) -> None:
         """For ever; a database that is away is waited for."""
         while True:
+            self.pulse.beat()
             try:
                 async with self._pool.acquire() as connection:
                     await connection.execute(PLAN)
@@ -96,6 +100,7 @@ class Notifier:
         next_look = 0.0
         while True:
             self._wake.clear()
+            self.pulse.beat()
             if (now := time.monotonic()) >= next_look:
                 await self._look(connection)
                 await self._forget_idle(now)
@@ -160,10 +165,11 @@ class Notifier:
 
     async def _deliver(self, claimed: Claimed, lane: Lane) -> None:
         """One attempt, from its signature to its record."""
+        _say_for_what(claimed)
         started_at, started = self._clock.now(), time.monotonic()
         reply = Reply(status=None, error="It was not sent.")
         try:
-            reply = await self._senders.send(claimed, started_at)
+            reply = await self._send(claimed, started_at)
             crash_point("webhook_after_answer")
             verdict = judge(reply, claimed.tries, pace=self._settings.pace, chance=random.random())  # noqa: S311
             next_attempt_at = None
@@ -181,8 +187,22 @@ class Notifier:
         finally:
             lane.ended(reply, time.monotonic())
         METRICS.deliveries.labels(result=verdict.result).inc()
+        METRICS.delivery_seconds.observe(ended.duration_ms / 1e3)
         if verdict.result in ("gone", "exhausted"):
             await self._stop_endpoint(claimed, exhausted=verdict.result == "exhausted")
+
+    async def _send(self, claimed: Claimed, at: datetime) -> Reply:
+        """One attempt, within the trace of its event."""
+        attributes: telemetry.Attributes = {
+            "mypay.attempt": claimed.attempt,
+            "mypay.event": ids.show(ids.EVENT, claimed.event_id),
+        }
+        with telemetry.span(f"webhook {claimed.type}", "client", attributes=attributes) as span:
+            reply = await self._senders.send(claimed, at)
+            span.set({"http.response.status_code": reply.status})
+            if not reply.is_success:
+                span.fail("no answer" if reply.status is None else "not 2xx")
+        return reply
 
     async def _stop_endpoint(self, claimed: Claimed, *, exhausted: bool) -> None:
         """Disable the endpoint where the rule says so; it is told by an event."""
@@ -211,3 +231,21 @@ class Notifier:
             if self._lanes[endpoint_id].under_way == 0:
                 del self._lanes[endpoint_id], self._used[endpoint_id]
                 await self._senders.forget(endpoint_id)
+
+
+def _say_for_what(claimed: Claimed) -> None:
+    """What this task does is about that event: in its log lines and its trace."""
+    telemetry.set_origin(NOWHERE if claimed.traceparent is None else Origin(claimed.traceparent))
+    structlog.contextvars.bind_contextvars(
+        merchant=ids.show(ids.MERCHANT, claimed.merchant_id),
+        event_id=ids.show(ids.EVENT, claimed.event_id),
+        endpoint=ids.show(ids.WEBHOOK_ENDPOINT, claimed.endpoint_id),
+        **_payment(claimed),
+    )
+
+
+def _payment(claimed: Claimed) -> dict[str, str]:
+    """The payment or payout that the event is about, if it is about one."""
+    family = claimed.type.partition(".")[0]
+    prefix = {"payment": ids.PAYMENT, "refund": ids.PAYMENT, "payout": ids.PAYOUT}.get(family)
+    return {} if prefix is None else {"payment": ids.show(prefix, claimed.root_id)}

@@ -65,6 +65,10 @@ class Producer:
         while self._client is None:
             await self._connected.wait()
 
+    async def probe(self) -> None:
+        """Have a broker answer now. Raises one of FAILED."""
+        await self._current.client.fetch_all_metadata()
+
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has; a topic that does not exist is created. Raises one of FAILED."""
         name = topics.physical(self._settings, topic)

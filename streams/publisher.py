@@ -23,6 +23,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder  # type: ignore[i
 from msgspec import Struct
 
 from gateway.crash_points import crash_point
+from gateway.metrics import METRICS
 from gateway.settings import Settings
 from streams.producer import FAILED, STALLED_S, Producer
 
@@ -84,6 +85,10 @@ class Publisher:
         """How many offered messages are not settled yet."""
         return self._queued
 
+    async def probe(self) -> None:
+        """Ask Kafka something; raises aiokafka's `KafkaError` or `ConnectionError` when it does not answer."""
+        await self._producer.probe()
+
     async def start(self) -> None:
         """Begin to connect, in the background: Kafka may be away."""
         self._producer.connect()
@@ -91,7 +96,7 @@ class Publisher:
     def offer(self, message: Message) -> bool:
         """Take a message to be sent soon, without waiting; False when too many wait already (or at the end)."""
         if self._closing or self._queued >= QUEUE_MAX:
-            self.counts["overflowed"] += 1
+            self._count("overflowed")
             return False
         topic = message.topic
         self._queues.setdefault(topic, deque()).append(_Pending(message))
@@ -166,7 +171,7 @@ class Publisher:
             try:
                 batch, taken = self._filled(pending[done : done + limit])
                 await self._producer.send(batch, topic, partition)
-                self.counts["sent"] += taken
+                self._count("sent", taken)
             except REFUSED as error:
                 if taken > 1:
                     limit = taken // 2
@@ -188,8 +193,12 @@ class Publisher:
                 return batch, place
         return batch, len(pending)
 
+    def _count(self, result: str, messages: int = 1) -> None:
+        self.counts[result] += messages
+        METRICS.published.labels(result=result).inc(messages)
+
     def _refused(self, message: Message, error: Exception) -> None:
-        self.counts["refused"] += 1
+        self._count("refused")
         log.error(
             "publisher.refused",
             topic=message.topic,
@@ -199,5 +208,5 @@ class Publisher:
         )
 
     def _failed(self, topic: str, error: BaseException, messages: int) -> None:
-        self.counts["failed"] += messages
+        self._count("failed", messages)
         log.warning("publisher.failed", topic=topic, messages=messages, error=type(error).__name__)

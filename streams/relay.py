@@ -22,12 +22,14 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from gateway import ids, telemetry
 from gateway.crash_points import crash_point
 from gateway.store.database import CONNECTION_LOST, Connection, Pool
 from gateway.store.webhook_deliveries import INTO, MATCHES, ROW
 from streams.backlog import Backlog
 from streams.events import Event, message_of
 from streams.publisher import Publisher
+from streams.pulse import Pulse
 
 LEASE_S: Final = 6.0
 RENEW_S: Final = 2.0
@@ -77,7 +79,7 @@ with waiting as materialized (
       from waiting, led
      where e.id = waiting.id and e.position is null
     returning waiting.place, e.position, e.id, e.merchant_id, e.livemode, e.root_id, e.object_id, e.type, e.sequence,
-              e.body, e.created_at
+              e.body, e.created_at, e.traceparent
 ), made as (
     insert into {INTO}
     select {ROW} from placed e
@@ -86,12 +88,12 @@ with waiting as materialized (
     on conflict do nothing
     returning endpoint_id
 )
-select position, id, livemode, root_id, object_id, type, sequence, body, created_at,
+select position, id, livemode, root_id, object_id, type, sequence, body, created_at, traceparent,
        case when place = 0 then array(select distinct endpoint_id from made) end as endpoints
   from placed
 """
 READ: Final = f"""
-select position, id, livemode, root_id, object_id, type, sequence, body, created_at
+select position, id, livemode, root_id, object_id, type, sequence, body, created_at, traceparent
   from events where position > $1 order by position limit {PUBLISH_MAX}
 """
 # The planner does not foresee that each row prunes all partitions but one, and would read every event there is.
@@ -146,6 +148,7 @@ class Relay:
         self._lease = timedelta(seconds=lease_s)
         self._wake = asyncio.Event()
         self.leading = False
+        self.pulse = Pulse("relay")
 
     def wake(self) -> None:
         """An event was committed in this process: do not wait for the next look."""
@@ -154,6 +157,7 @@ class Relay:
     async def run(self) -> None:
         """Lead whenever nobody else does. Ends by cancellation, and lets the next take over at once."""
         while True:
+            self.pulse.beat()
             try:
                 async with self._pool.acquire() as connection:
                     taken = await connection.fetchrow(TAKE, self._owner, self._lease)
@@ -192,6 +196,7 @@ class Relay:
                 if task.done():
                     task.result()
             self._wake.clear()
+            self.pulse.beat()
             await self._backlog.settle(connection, term.fence)
             unsaved = term.published
             rows = await statement.fetch(term.fence, self._lease, unsaved)
@@ -228,8 +233,10 @@ class Relay:
             if not events:
                 await term.more.wait()
                 continue
+            began = time.monotonic()
             done = await self._publisher.publish_in_order([message_of(event) for event in events])
             if done:
+                _trace(events[:done], began)
                 crash_point("event_after_publish")
                 term.published = events[done - 1].position
             if done == len(events):
@@ -264,6 +271,22 @@ async def republish(pool: Pool, from_position: int) -> int:
         "select count(*) from events where position >= $1 and position < $2", from_position, end
     )
     return count
+
+
+def _trace(events: list[Event], began: float) -> None:
+    """That they were published, each in its own trace."""
+    if not telemetry.is_on():
+        return
+    for event in events:
+        if event.traceparent is not None:
+            about = {
+                "messaging.system": "kafka",
+                "mypay.event": ids.show(ids.EVENT, event.id),
+                "mypay.type": event.type,
+            }
+            telemetry.ended(
+                f"publish {event.type}", "producer", began=began, parent=event.traceparent, attributes=about
+            )
 
 
 def _event(row: asyncpg.Record) -> Event:

@@ -23,6 +23,8 @@ from gateway.store.roots import read_operation
 from gateway.usecases import audit_trail
 from gateway.usecases.record_outcome import Recorder
 from streams.announcements import Announcements
+from streams.pulse import Pulse
+from streams.silence import Silence
 
 ROUND_S: Final = 0.5
 BATCH: Final = 500
@@ -94,7 +96,9 @@ class Sweeper:
         self._behind = behind  # the providers whose commands pile up already
         self._round_s = min(ROUND_S, ROUND_S * settings.pace * 2)
         self._partitions_due = 0.0
+        self._silence = Silence(pool)
         self.swept: dict[str, int] = {}
+        self.pulse = Pulse("sweeper")
         self._chores: dict[str, Callable[[], Awaitable[int]]] = {
             "operations": self._publish_operations,
             "callbacks": self._publish_callbacks,
@@ -102,6 +106,7 @@ class Sweeper:
             "queries": self._ask,
             "expiries": self._expire,
             "audit": self._seal_audit,
+            "silence": self._look_for_silence,
             "partitions": self._make_partitions,
         }
 
@@ -109,6 +114,7 @@ class Sweeper:
         """Round after round; a chore that found a full batch is done again at once."""
         while True:
             busy = False
+            self.pulse.beat()
             for name, chore in self._chores.items():
                 busy = await self._do(name, chore) >= BATCH or busy
             await asyncio.sleep(0 if busy else self._round_s)
@@ -163,6 +169,9 @@ class Sweeper:
     async def _seal_audit(self) -> int:
         async with self._pool.acquire() as connection:
             return await audit_trail.seal(self._settings, connection, self._clock.now())
+
+    async def _look_for_silence(self) -> int:
+        return await self._silence.look(self._clock.now())
 
     async def _make_partitions(self) -> int:
         now: datetime = self._clock.now()

@@ -13,7 +13,7 @@ from uuid import UUID
 import httpcore
 import structlog
 
-from gateway import ids, webhook_signing
+from gateway import ids, telemetry, webhook_signing
 from gateway.clock import Clock
 from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings
@@ -132,6 +132,8 @@ class Senders:
             log.exception("webhook.no_secret", endpoint=ids.show(ids.WEBHOOK_ENDPOINT, claimed.endpoint_id))
             return Reply(status=None, error="The endpoint's secret cannot be opened.")
         headers = webhook_signing.headers(keys, ids.show(ids.EVENT, claimed.event_id), at, claimed.body)
+        if (traceparent := telemetry.origin().traceparent) is not None:
+            headers["traceparent"] = traceparent
         return await (await self._sender(claimed)).send(headers, claimed.body)
 
     async def forget(self, endpoint_id: UUID) -> None:

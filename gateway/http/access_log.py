@@ -23,6 +23,7 @@ class AccessLine(Struct, frozen=True, kw_only=True):
     timestamp: datetime
     request_id: str
     merchant: str | None
+    payment: str | None
     method: str
     route: str
     status: int

@@ -16,14 +16,18 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from gateway import addresses, ids, timings
+from gateway import addresses, ids, telemetry, timings
 from gateway.addresses import Network
 from gateway.http import headers
 from gateway.http.access_log import AccessLine, AccessLog
 from gateway.logs import scrub
+from gateway.metrics import METRICS
 from gateway.rates import Taken
+from gateway.telemetry import Origin
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNTRACED: Final = frozenset({"/metrics", "/health/live", "/health/ready"})
 _TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -38,6 +42,7 @@ class Current(Struct, kw_only=True):
     ip: str | None = None
     rate: Taken | None = None
     merchant: str | None = None
+    payment: str | None = None
     code: str | None = None
     status: int = 0
 
@@ -48,6 +53,12 @@ _CURRENT: Final[ContextVar[Current]] = ContextVar("request")
 def current() -> Current:
     """The request that this task serves. Raises `LookupError` outside of one."""
     return _CURRENT.get()
+
+
+def is_about(payment: str) -> None:
+    """This request is about that payment or payout: every line of its log says so from here on."""
+    current().payment = payment
+    structlog.contextvars.bind_contextvars(payment=payment)
 
 
 class RequestContext:
@@ -70,6 +81,7 @@ class RequestContext:
         request.ip = self._client(scope)
         _CURRENT.set(request)
         structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        telemetry.set_origin(Origin(request.traceparent, request.request_id))
         spent = timings.start()
 
         async def send_with_headers(message: Message) -> None:
@@ -81,8 +93,12 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            if telemetry.is_on() and scope["path"] not in UNTRACED:
+                await _traced(self._app, scope, receive, send_with_headers, request)
+            else:
+                await self._app(scope, receive, send_with_headers)
         finally:
+            _count(scope, request, time.perf_counter() - started)
             self._log.write(_line(scope, request, time.perf_counter() - started))
 
     def _client(self, scope: HTTPScope) -> str | None:
@@ -90,6 +106,34 @@ class RequestContext:
         if not self._trusted:
             return peer
         return addresses.client(peer, headers.values(scope, b"x-forwarded-for"), self._trusted)
+
+
+async def _traced(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send, request: Current) -> None:
+    """Serve the request within a span. Its name is the route's: a path may hold a token."""
+    with telemetry.span(scope["method"], "server") as span:
+        try:
+            await app(scope, receive, send)
+        finally:
+            route = scope.get("path_template", "-")
+            span.rename(f"{scope['method']} {route}")
+            span.set(
+                {
+                    "http.request.method": scope["method"],
+                    "http.route": route,
+                    "http.response.status_code": request.status,
+                    "mypay.request": request.request_id,
+                    "mypay.merchant": request.merchant,
+                    "mypay.payment": request.payment,
+                }
+            )
+            if request.status >= 500:
+                span.fail(request.code or "error")
+
+
+def _count(scope: HTTPScope, request: Current, seconds: float) -> None:
+    method = scope["method"] if scope["method"] in METHODS else "other"  # a client may write anything
+    route, status = scope.get("path_template", "-"), f"{request.status // 100}xx"
+    METRICS.requests.labels(method=method, route=route, status=status).observe(seconds)
 
 
 def _left(rate: Taken | None) -> list[tuple[bytes, bytes]]:
@@ -128,6 +172,7 @@ def _line(scope: HTTPScope, request: Current, seconds: float) -> AccessLine:
         timestamp=datetime.now(UTC),
         request_id=request.request_id,
         merchant=request.merchant,
+        payment=request.payment,
         method=scope["method"],
         route=scope.get("path_template", "-"),  # set by the router; an unknown path is not worth its bytes
         status=request.status,

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from gateway import ids
 from gateway.http import cursors, prefer
-from gateway.http.context import current
+from gateway.http.context import current, is_about
 from gateway.http.cursors import PageQuery
 from gateway.http.handling import (
     Authenticated,
@@ -67,6 +67,7 @@ async def accept(
     wait_s = prefer.wait_s(request.scope)
     draft = check(body.value, user.livemode)
     payment_id = ids.new(ids.logical_partition(user.merchant_id, user.livemode, key))
+    is_about(ids.show(PREFIXES[draft.kind], payment_id))
     with services.waiters.expect(payment_id) if wait_s else nullcontext() as moved:
         accepted = await create(
             services,
@@ -79,6 +80,8 @@ async def accept(
         )
         if moved is not None and accepted.fresh:
             await wait_for(moved, wait_s)
+    if not accepted.fresh:
+        is_about(views.public_id(accepted.payment))
     if wait_s and not accepted.fresh:
         await wait_until_moved(services, accepted.payment.id, wait_s)
     content = await _now(services, accepted.payment) if wait_s else accepted.content
@@ -129,10 +132,12 @@ def asked_of(
     request: Authenticated, object_id: str, body: Body[Any], kind: Kind = Kind.PAYMENT
 ) -> act_on_payment.Request:
     """Who asks, for what. Raises 404 for an id of another type."""
+    payment_id = read_id(PREFIXES[kind], object_id, kind)
+    is_about(object_id)
     return act_on_payment.Request(
         merchant_id=request.user.merchant_id,
         livemode=request.user.livemode,
-        payment_id=read_id(PREFIXES[kind], object_id, kind),
+        payment_id=payment_id,
         kind=kind,
         key=optional_key(request.scope),
         fingerprint=fingerprint_of(request, body),

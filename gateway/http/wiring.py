@@ -10,10 +10,11 @@ from typing import TypedDict
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ExceptionHandlersMap
 
+from gateway.health import Check
 from gateway.http import health, problems
 from gateway.http.error_pages import error_page
-from gateway.http.health import Check, Probe
 from gateway.http.json_body import BODY_LIMIT
+from gateway.store.gauges import Refresh
 
 
 class BaseKwargs(TypedDict):
@@ -38,7 +39,7 @@ def base_kwargs(public_url: str) -> BaseKwargs:
 
 
 def base_routes(
-    checks: Mapping[str, Check], *, metrics_token: str | None, refresh: Probe | None = None
+    checks: Mapping[str, Check], *, metrics_token: str | None, refresh: Refresh | None = None
 ) -> list[HTTPRouteHandler]:
     """The handlers that every application has: error pages, health and metrics."""
     return [error_page, *health.routes(checks, metrics_token=metrics_token, refresh=refresh)]

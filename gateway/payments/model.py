@@ -171,6 +171,7 @@ class Payment(Struct, kw_only=True):
     next_action: NextAction | None = None
     failure: Failure | None = None
     review: Review | None = None
+    traceparent: str | None = None  # W3C Trace Context of the request that made it
 
     def is_over(self, now: datetime) -> bool:
         """Whether its time is over."""
@@ -270,6 +271,7 @@ class Event(Struct, frozen=True, kw_only=True):
     sequence: int
     body: bytes
     created_at: datetime
+    traceparent: str | None = None  # W3C Trace Context of what made it true
 
 
 class Root(Struct, kw_only=True):
@@ -291,6 +293,7 @@ class Root(Struct, kw_only=True):
     references: list[tuple[str, UUID]] = []
     stale: list[str] = []
     payment_touched: bool = False
+    traceparent: str | None = None  # W3C Trace Context of what is done now
     refunds_touched: set[UUID] = set()
 
     def touch(self, operation: Operation, now: datetime) -> Operation:

@@ -62,6 +62,7 @@ _PAYMENT_COLUMNS: Final = {
     "expires_at": "timestamptz",
     "created_at": "timestamptz",
     "updated_at": "timestamptz",
+    "traceparent": "text",
 }
 _OPERATION_COLUMNS: Final = {
     "id": "uuid",
@@ -100,7 +101,7 @@ o as (
            amount, currency, op_reference, next_publish_at, created_at, created_at from r join k on k.object_id = r.id),
 e as (
     insert into events ({", ".join(EVENT_COLUMNS)})
-    select event_id, merchant_id, livemode, id, id, kind || '.created', sequence, body, created_at
+    select event_id, merchant_id, livemode, id, id, kind || '.created', sequence, body, created_at, traceparent
       from r join k on k.object_id = r.id)
 select object_id from k
 """

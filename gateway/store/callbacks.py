@@ -39,6 +39,7 @@ BY_ID: Final = "select * from operations where lp = $1 and id = $2 and account_i
 BY_PROVIDER_REFERENCE: Final = """
 select operation_id from provider_references where account_id = $1 and provider_reference = $2
 """
+TRACE_OF: Final = "select traceparent from payments where lp = $1 and id = $2"
 
 
 class StoredCallback(Struct, frozen=True, kw_only=True):
@@ -111,6 +112,12 @@ async def park(
 async def seen(connection: Connection, account_id: UUID, event_key: str, callback_id: UUID) -> bool:
     """Whether another callback with this key was handled before: it is counted, nothing more depends on it."""
     found: bool = await connection.fetchval(SEEN, account_id, event_key, callback_id)
+    return found
+
+
+async def trace_of(connection: Connection, operation: Operation) -> str | None:
+    """W3C Trace Context of the request that made the operation's payment, if that was traced."""
+    found: str | None = await connection.fetchval(TRACE_OF, operation.lp, operation.payment_id)
     return found
 
 

@@ -15,6 +15,7 @@ from gateway import ids
 from gateway.payments.facts import Answer, Ask, Fact, Proof
 from gateway.payments.model import (
     Details,
+    Event,
     Evidence,
     Failure,
     Kind,
@@ -121,6 +122,7 @@ EVENT_COLUMNS: Final = {
     "sequence": "integer",
     "body": "bytea",
     "created_at": "timestamptz",
+    "traceparent": "text",
 }
 _REFUND_COLUMNS: Final = {
     "lp": "smallint",
@@ -300,10 +302,18 @@ async def write(connection: Connection, roots: Iterable[Root]) -> None:
         *arrays(_PAYMENT_COLUMNS, [root.payment for root in changed if root.payment_touched]),
         *arrays(_OPERATION_COLUMNS, [operation for operation in touched if operation.id not in fresh]),
         *arrays(_CREATED_COLUMNS, created),
-        *arrays(EVENT_COLUMNS, [event for root in changed for event in root.events]),
+        *arrays(EVENT_COLUMNS, [event for root in changed for event in _traced(root)]),
         *(zip(*references, strict=True) if references else ([], [], [])),
     )
     await _write_refunds(connection, changed)
+
+
+def _traced(root: Root) -> list[Event]:
+    """The root's events, each with the trace of what made it true, else with that of the payment."""
+    traceparent = root.traceparent or root.payment.traceparent
+    if traceparent is None:
+        return root.events
+    return [msgspec.structs.replace(event, traceparent=traceparent) for event in root.events]
 
 
 async def _write_refunds(connection: Connection, roots: Sequence[Root]) -> None:

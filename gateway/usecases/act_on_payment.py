@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from gateway import ids
+from gateway import ids, telemetry
 from gateway.clock import Clock
 from gateway.payments import verbs, views
 from gateway.payments.errors import MyPayError
@@ -90,6 +90,7 @@ async def act(
         if request.key is not None and (stored := await idempotency.find(connection, _scope(request))) is not None:
             return _replayed(request, stored)
         now = workplace.clock.now()
+        root.traceparent = telemetry.origin().traceparent
         operation = decide(root, now)
         await roots.write(connection, [root])
         body = show(root, operation)

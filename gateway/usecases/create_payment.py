@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from gateway import ids
+from gateway import ids, telemetry
 from gateway.metrics import METRICS
 from gateway.payments import views
 from gateway.payments.drafts import Draft
@@ -143,7 +143,7 @@ def prepare(
     draft: Draft,
     now: datetime,
 ) -> NewPayment:
-    """Everything that accepting writes, ids and bytes included. Pure but for the ids."""
+    """Everything that accepting writes, ids and bytes included. Pure but for the ids and the trace."""
     payment = _payment(payment_id, account, route, draft, now)
     content = views.payment_json(payment)
     return NewPayment(
@@ -178,6 +178,7 @@ def _payment(payment_id: UUID, account: AccountRow, route: Route, draft: Draft, 
         expires_at=None if expires_in_s is None else now + timedelta(seconds=expires_in_s),
         created_at=now,
         updated_at=now,
+        traceparent=telemetry.origin().traceparent,
     )
 
 

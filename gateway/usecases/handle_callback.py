@@ -5,6 +5,7 @@ it, telling nobody but us, when it took the request. Any other unsigned one prov
 """
 
 import hashlib
+import time
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -13,6 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gateway import ids, telemetry
 from gateway.clock import Clock
 from gateway.metrics import METRICS
 from gateway.payments.facts import Ask, Proof
@@ -21,6 +23,7 @@ from gateway.store import callbacks as store
 from gateway.store.callbacks import StoredCallback
 from gateway.store.database import Pool
 from gateway.store.vault import Vault
+from gateway.telemetry import Origin
 from gateway.usecases.brief import callback_url
 from gateway.usecases.record_outcome import Recorder
 from providers.contract import CallbackRequest, CallbackSpec, CallbackUnreadable, Notice, SignatureInvalid, Succeeded
@@ -45,6 +48,12 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
 
     async def handle(self, callback_id: UUID) -> str:
         """Handle one; returns the result that is now stored with it."""
+        request_id = telemetry.origin().request_id
+        about = {} if request_id is None else {"request_id": request_id}
+        with structlog.contextvars.bound_contextvars(callback=ids.show(ids.CALLBACK, callback_id), **about):
+            return await self._handle(callback_id)
+
+    async def _handle(self, callback_id: UUID) -> str:
         async with self.pool.acquire() as connection:
             callback = await store.get(connection, callback_id)
         if callback is None or callback.state == "processed":
@@ -71,7 +80,7 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
             if operation is None:
                 results.append("unmatched")
             else:
-                results.append(await self._apply(operation, notice, signed=signed))
+                results.append(await self._traced(operation, notice, signed=signed))
         key = _event_key(callback, notices)
         waiting = next((n for n, result in zip(notices, results, strict=True) if _may_wait(n, result)), None)
         if waiting is not None and self.clock.now() < callback.received_at + PARKED_FOR:
@@ -89,6 +98,24 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
                 reference=notice.reference,
                 provider_reference=notice.provider_reference,
             )
+
+    async def _traced(self, operation: Operation, notice: Notice, *, signed: bool) -> str:
+        """Apply it within the payment's trace, linked to that of the provider's request (decision 0031)."""
+        named = ids.show(ids.OPERATION, operation.id)
+        merchant = ids.show(ids.MERCHANT, operation.merchant_id)
+        with structlog.contextvars.bound_contextvars(operation=named, merchant=merchant):
+            if not telemetry.is_on():
+                with telemetry.carrying(Origin(None, telemetry.origin().request_id)):
+                    return await self._apply(operation, notice, signed=signed)
+            began = time.monotonic()
+            async with self.pool.acquire() as connection:
+                parent = await store.trace_of(connection, operation)
+            name, attributes = f"callback {operation.provider}", {"mypay.operation": named, "mypay.merchant": merchant}
+            link = telemetry.origin().traceparent
+            with telemetry.span(name, "consumer", parent=parent, link=link, began=began, attributes=attributes) as span:
+                result = await self._apply(operation, notice, signed=signed)
+                span.set({"mypay.result": result})
+                return result
 
     async def _apply(self, operation: Operation, notice: Notice, *, signed: bool) -> str:
         payment_id, operation_id = operation.payment_id, operation.id
@@ -116,7 +143,7 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
                 result = "duplicate"
             await store.finish(connection, callback.id, result, key)
         METRICS.callbacks.labels(provider=callback.provider, result=result).inc()
-        log.info("callback.handled", callback=str(callback.id), provider=callback.provider, result=result)
+        log.info("callback.handled", provider=callback.provider, result=result)
         return result
 
 

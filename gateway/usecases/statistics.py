@@ -8,10 +8,14 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from gateway import ids
 from gateway.payments.model import Kind
+from gateway.payments.outcome_sources import Word
 from gateway.payments.views import timestamp
 from gateway.services import Services
+from gateway.store import outcome_sources
 from gateway.store import statistics as store
+from gateway.store.outcome_sources import AccountSources
 from gateway.store.statistics import Counted
 
 DAY: Final = timedelta(days=1)
@@ -37,11 +41,28 @@ class Volume(Struct, kw_only=True):
     amount_paid_out: int
 
 
+class CallbackSources(Struct, kw_only=True):
+    """How outcomes of an account became known in the last two hours: by answer, by callback, by a query of ours.
+
+    `state`: coming; silent (they used to come, and stopped); unused; too_few (to say anything).
+    """
+
+    account: str
+    provider: str
+    livemode: bool
+    answers: int
+    callbacks: int
+    queries: int
+    callback_lag_seconds: float | None
+    state: Word
+
+
 class StatisticsObject(Struct, kw_only=True):
     """How an installation does. `payments`, `payouts` and `volumes` are of those made in the window.
 
     `complete` is false where the window has more of them than are counted: then the newest are. The rest is as it is
-    now: operations whose outcome is unknown, payments that a person must look at, records that no worker could handle.
+    now: operations whose outcome is unknown, payments that a person must look at, records that no worker could handle,
+    and how outcomes of each account became known of late.
     """
 
     object: Literal["statistics"] = "statistics"
@@ -55,6 +76,7 @@ class StatisticsObject(Struct, kw_only=True):
     reviews_open: int
     dead_letters: int
     merchants: int
+    callbacks: list[CallbackSources]
 
 
 async def statistics(services: Services, since: datetime, until: datetime) -> bytes:
@@ -62,6 +84,7 @@ async def statistics(services: Services, since: datetime, until: datetime) -> by
     async with services.reading() as connection:
         counted, complete = await store.payments(connection, since, until)
         waiting = await store.waiting(connection)
+        sources = await outcome_sources.of_accounts(connection, services.clock.now())
     shown = StatisticsObject(
         created_from=timestamp(since),
         created_to=timestamp(until),
@@ -69,9 +92,24 @@ async def statistics(services: Services, since: datetime, until: datetime) -> by
         payments=by_status(each for each in counted if each.kind == Kind.PAYMENT),
         payouts=by_status(each for each in counted if each.kind == Kind.PAYOUT),
         volumes=volumes(counted),
+        callbacks=[_callbacks(each) for each in sources],
         **msgspec.structs.asdict(waiting),
     )
     return json.dumps(msgspec.to_builtins(shown)).encode()  # sums may be more than 64 bits, which msgspec refuses
+
+
+def _callbacks(sources: AccountSources) -> CallbackSources:
+    lag_s = sources.callback_lag_s
+    return CallbackSources(
+        account=ids.show(ids.ACCOUNT, sources.account_id),
+        provider=sources.provider,
+        livemode=sources.livemode,
+        answers=sources.answers,
+        callbacks=sources.callbacks,
+        queries=sources.queries,
+        callback_lag_seconds=None if lag_s is None else round(lag_s, 3),
+        state=sources.word,
+    )
 
 
 def by_status(counted: Iterable[Counted]) -> list[StatusCount]:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.http.endpoints import ENDPOINTS, Endpoint
-from gateway.metrics import METRICS, LabelledCounter
+from gateway.metrics import METRICS
 from gateway.payments.errors import PROBLEMS, FieldCode
 from gateway.payments.model import ReviewReason
 from gateway.routing.choose import Reason
@@ -158,28 +158,37 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 # --- Metrics ----------------------------------------------------------------------------------------------------------
 
 METRICS_PAGE = """
-`GET /metrics` of the API, in Prometheus' text format; with `METRICS_TOKEN` set it asks for that token as a bearer
-token. Gauges are read from the database; counters and histograms are of the process that answers, since its start.
-Names and labels are only added to.
-
-Not yet: workers count what they do and have no `/metrics`, so that `mypay_payments_total` and `mypay_callbacks_total`
-show only what API processes did themselves; `mypay_accept_seconds` and `mypay_dead_letters_total` are not counted.
+`GET /metrics` of every API process, and of every worker that has a `WORKER_PORT`, in Prometheus' text format; with
+`METRICS_TOKEN` set it asks for that token as a bearer token. Names and labels are only added to. What to do with them:
+[watch MyPay](../guides/watch.md).
+"""
+OF_THE_PROCESS = """
+Counted by each process since its start: scrape all of them.
+"""
+OF_THE_DATABASE = """
+Told by API processes and by workers that sweep, as PostgreSQL says at most 5 s before; so they are the same wherever
+they are read: take `max`. `NaN` where PostgreSQL did not say in time, absent while it is away.
 """
 
 
 def metrics() -> str:
     """docs/reference/metrics.md."""
-    counters = [each._counter for each in vars(METRICS).values() if isinstance(each, LabelledCounter)]
-    labels = {counter._name: counter._labelnames for counter in counters}
-    rows = [
-        (code(_exposed(one.name, one.type)), one.type, codes(labels.get(one.name, ())), one.documentation)
-        for one in METRICS.registry.collect()
-    ]
-    return page("Metrics", "gateway/metrics.py", METRICS_PAGE, table(["metric", "kind", "labels", "meaning"], rows))
+    return page(
+        "Metrics",
+        "gateway/metrics.py",
+        METRICS_PAGE,
+        "## What a process did",
+        OF_THE_PROCESS,
+        _metrics("process"),
+        "## What the database knows",
+        OF_THE_DATABASE,
+        _metrics("database"),
+    )
 
 
-def _exposed(name: str, kind: str) -> str:
-    return f"{name}_total" if kind == "counter" else name
+def _metrics(per: str) -> str:
+    rows = [(code(one.name), one.kind, codes(one.labels), one.help) for one in METRICS.catalogue if one.per == per]
+    return table(["metric", "kind", "labels", "meaning"], rows)
 
 
 # --- Topics -----------------------------------------------------------------------------------------------------------
@@ -193,7 +202,11 @@ The partition is not left to the client: it is the *logical partition* (0 to 255
 modulo the number of partitions. `KAFKA_PREFIX` stands before every name on the broker. Missing topics are created by
 whoever meets them. All of them:
 """
-MESSAGES = "JSON. Readers ignore members that they do not know; new members have defaults."
+MESSAGES = """
+JSON. Readers ignore members that they do not know; new members have defaults. Headers say where the record came from,
+where that is known: `traceparent` (W3C Trace Context) and `request-id`. Events have a `traceparent` where their payment
+is traced.
+"""
 EVENTS = "CloudEvents 1.0 in binary mode. The value is the event as JSON; these are the headers of an event:"
 CONSUMERS = """
 A consumer recognises a duplicate by `ce_id`, and orders the events of one object by `ce_sequence`, which has no gap.

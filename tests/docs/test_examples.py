@@ -36,6 +36,7 @@ def run(mypay: Installation, directory: Path, scripts: list[str]) -> list[str]:
     """Run the blocks of a page in one shell, as a reader would beside a running `make up`; the output of each."""
     (directory / ".mypay").mkdir()
     demo = {"api_key": mypay.api_key, "accounts": mypay.accounts, "simulators": mypay.simulators}
+    demo |= {"metrics": {"api": f"{mypay.base_url}/metrics", "worker": f"{mypay.worker_urls['worker-1']}/metrics"}}
     demo |= {"email": mypay.email, "password": mypay.password}
     (directory / ".mypay/demo.json").write_text(json.dumps(demo))
     text = f"\necho; echo '{MARK}'\n".join(["set -eu -o pipefail", *scripts])
@@ -63,6 +64,7 @@ def test_there_is_something_to_run() -> None:
         "docs/guides/people-and-keys.md",
         "docs/guides/receive-webhooks.md",
         "docs/guides/run.md",
+        "docs/guides/watch.md",
     }
 
 

@@ -135,6 +135,10 @@ def test_a_secret_is_masked_under_any_name(lines: Lines) -> None:
         "sk_live_" + "aB3" * 12 + "xy",
         "sk_test_" + "aB3" * 12 + "xy",
         "rk_test_abcdef",
+        "whsec_" + "aB3+" * 8,
+        "whsk_" + "aB3/" * 8,
+        "Basic bXlwYXk6Y2FuYXJ5",
+        "bearer c2FuZGJveA.canary-token_1",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     ],
 )
@@ -168,6 +172,11 @@ def test_other_numbers_are_shown(lines: Lines, text: str) -> None:
 def test_the_callback_token_in_a_path_is_masked(lines: Lines) -> None:
     structlog.get_logger().info("x", path="/callbacks/sandbox/canary-token_1/op_01k?a=1")
     assert lines.one["path"] == "/callbacks/sandbox/***/op_01k?a=1"
+
+
+def test_the_token_of_a_return_page_is_masked(lines: Lines) -> None:
+    structlog.get_logger().info("x", path="/return/canary-token_1?a=1")
+    assert lines.one["path"] == "/return/***?a=1"
 
 
 def test_a_password_in_an_address_is_masked(lines: Lines) -> None:

@@ -66,6 +66,8 @@ def test_a_missing_variable_is_named(tmp_path: Path, variable: str, empty: bool)
         ("MYPAY_ENV", "canary-staging"),
         ("ALLOW_PRIVATE_TARGETS", "perhaps"),
         ("ACCEPT_QUEUE", "-1"),
+        ("WORKER_PORT", "70000"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
         ("PACE", "0"),
         ("PACE", "nan"),
         ("PUBLIC_URL", "pay.example.com"),

@@ -12,11 +12,11 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from gateway import ids, keys, logs, timings
+from gateway.health import Check
 from gateway.http import json_body, prefer
 from gateway.http.auth import KeyCache, authentication
 from gateway.http.context import RequestContext, current
 from gateway.http.cursors import AfterId, PageQuery, decode, page, read_query
-from gateway.http.health import Check
 from gateway.http.idempotency import required_key
 from gateway.http.json_body import fingerprint_of, read_bytes, read_json
 from gateway.http.wiring import base_kwargs, base_routes
@@ -122,13 +122,17 @@ async def away() -> None:
     raise ConnectionError
 
 
+async def without_database() -> bool:
+    return False
+
+
 def create_app() -> RequestContext:
     """The application; `TEST_POSTGRES` = away makes a required part fail."""
     postgres = away if os.environ.get("TEST_POSTGRES") == "away" else present
     checks = {"postgres": Check(probe=postgres, required=True), "redis": Check(probe=away)}
     merchants = Router(path="", route_handlers=[whoami], middleware=[authentication(KeyCache(find_key))])
     public: list[ControllerRouterHandler] = [create, verify, free, callback, listing, refuse, fail, context, merchants]
-    base = base_routes(checks, metrics_token="scrape", refresh=away)
+    base = base_routes(checks, metrics_token="scrape", refresh=without_database)
     litestar = Litestar(route_handlers=[*public, *base], openapi_config=None, **base_kwargs(PUBLIC_URL))
     return RequestContext(litestar)
 

@@ -21,7 +21,6 @@ def test_a_command_is_read_back() -> None:
         account=COMMAND.account,
         verb=Verb.PAYOUT,
         waiter="host-1",
-        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
     for command in (COMMAND, waiting):
         assert decode(Command, encode(command)) == command

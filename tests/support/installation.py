@@ -89,6 +89,7 @@ class Installation:
     ) -> None:
         self.directory, self._workers, self._pace = directory, workers, pace
         self.processes: dict[str, Handle] = {}
+        self.worker_urls: dict[str, str] = {}
         self._ports = {name: free_port() for name in known_simulators()} if simulators else {}
         self.simulators = {name: f"http://127.0.0.1:{port}" for name, port in self._ports.items()}
         port = free_port()
@@ -129,13 +130,21 @@ class Installation:
         self.wait_ready(workers=self._workers > 0)
 
     def start(self, name: str, *command: str) -> Handle:
-        """Start one more process, such as `start("relay", "worker", "--roles", "relay")`."""
+        """Start one more process, such as `start("relay", "worker", "--roles", "relay")`.
+
+        Every worker tells how it is at `worker_urls[name]`.
+        """
+        environment = self.environment
+        if command[0] == "worker":
+            port = free_port()
+            self.worker_urls[name] = f"http://127.0.0.1:{port}"
+            environment = {**environment, "WORKER_PORT": str(port)}
         program = Program(
             name=name,
             argv=(sys.executable, "-m", "gateway.cli", *command),
             owner=self.directory,
             log=self.directory / f"{name}.log",
-            env=self.environment,
+            env=environment,
         )
         self.processes[name] = Handle(program)
         return self.processes[name]
