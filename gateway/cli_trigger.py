@@ -111,7 +111,8 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _trigger(where: Target, options: argparse.Namespace) -> Told:
+async def carry_out(where: Target, options: argparse.Namespace) -> Told:
+    """Do what leads to `options.event`, and wait for it. Raises `Refused`."""
     async with cli_remote.remote(where) as remote:
         made = ""
         try:

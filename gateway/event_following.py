@@ -5,7 +5,7 @@ the last event that came (`Last-Event-ID`), the feed behind its cursor. The byte
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -21,7 +21,7 @@ PAGE: Final = 100
 SILENCE_S: Final = 45.0  # three heartbeats of the stream
 AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # before each try to connect again, the last one repeated
 NO_STREAM: Final = (404, 405, 406)
-FINAL: Final = frozenset({400, 401, 403})  # asking again changes nothing
+FINAL: Final = frozenset({400, 401, 403, 410})  # asking again changes nothing
 
 Say = Callable[[str], None]
 
@@ -71,6 +71,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
             return False
         return not self.types or any(_matches(each, told.type) for each in self.types)
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What an installation narrows them to; `takes` does the rest."""
+        narrowed = {} if self.object_id is None else {"object_id": self.object_id}
+        return narrowed | ({"type": self.types[0]} if len(self.types) == 1 and self.types != ("*",) else {})
+
 
 def _matches(pattern: str, kind: str) -> bool:
     return pattern in ("*", kind) or (pattern.endswith(".*") and kind.startswith(pattern[:-1]))
@@ -117,16 +123,15 @@ class Follower:
     def __init__(self, remote: Remote, wanted: Wanted, say: Say, *, cursor: str | None = None) -> None:
         self._remote, self._wanted, self._say = remote, wanted, say
         self._cursor, self._last_id = cursor, ""
-        self._caught_up: set[str] = set()  # what the feed told while the stream began
         self._connected, self._failures = False, 0
 
     async def events(self) -> AsyncGenerator[Told, None]:
         """For ever. Raises `Refused` where the installation refuses, or cannot be reached at first."""
-        follow = self._stream if self._cursor is None else self._feed_then_stream
+        follow = self._feed_then_stream if self._cursor == "" else self._stream
         while True:
             try:
                 async for told in follow():
-                    if self._wanted.takes(told) and told.id not in self._caught_up:
+                    if self._wanted.takes(told):
                         yield told
             except _NoStream:
                 self._say(f"This installation has no event stream: asking for new events every {POLL_S:g} s.")
@@ -156,17 +161,24 @@ class Follower:
     async def _stream(self) -> AsyncGenerator[Told, None]:
         import httpx
 
-        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": self._last_id} if self._last_id else {})}
-        timeout = httpx.Timeout(TIMEOUT_S, read=SILENCE_S)
-        request = self._remote.client.stream("GET", "/v1/events/stream", headers=headers, timeout=timeout)
+        headers, place = {"Accept": "text/event-stream"}, {}
+        if self._last_id:
+            headers["Last-Event-ID"] = self._last_id
+        elif self._cursor:
+            place["after"] = self._cursor
+        request = self._remote.client.stream(
+            "GET",
+            "/v1/events/stream",
+            params={**place, **self._wanted.parameters},
+            headers=headers,
+            timeout=httpx.Timeout(TIMEOUT_S, read=SILENCE_S),
+        )
         try:
             async with request as answer:
                 await self._accept(answer)
-                async for told in self._meanwhile():
-                    yield told
                 async for block in read_stream(answer.aiter_lines()):
-                    if (told_now := self._take(block)) is not None:
-                        yield told_now
+                    if (told := self._take(block)) is not None:
+                        yield told
         except httpx.HTTPError as error:
             raise self._lost(unreachable(self._remote.target, error)) from None
         raise _Lost("The stream ended.")
@@ -181,16 +193,9 @@ class Follower:
         self._say("Connected again." if self._connected else "Connected: waiting for events.")
         self._connected, self._failures = True, 0
 
-    async def _meanwhile(self) -> AsyncGenerator[Told, None]:
-        """What came between the end of the feed and the beginning of a stream that had no event to go on from."""
-        if self._cursor is not None and not self._last_id:
-            async for told in self._rest_of_feed():
-                yield told
-                self._caught_up.add(told.id)
-
     def _take(self, block: ServerSent) -> Told | None:
         if block.event == "gap":
-            self._last_id = ""
+            self._last_id, self._cursor = "", None
             self._say("Events are missing: those behind the last one are no longer kept. Going on from now.")
             return None
         if block.id is not None:
@@ -220,7 +225,7 @@ class Follower:
         """Everything behind the cursor, up to now."""
         more = True
         while more:
-            page = await self._page(self._wanted if narrowed else Wanted())
+            page = await self._page(self._wanted.parameters if narrowed else {})
             self._connected, self._failures = True, 0
             for each in page.data:
                 told = read_event(bytes(each))
@@ -228,12 +233,9 @@ class Follower:
                 yield told
             self._cursor, more = page.next, page.has_more
 
-    async def _page(self, wanted: Wanted) -> _Page:
-        one = wanted.types[0] if len(wanted.types) == 1 and wanted.types[0] != "*" else None
+    async def _page(self, narrowed: Mapping[str, str]) -> _Page:
         try:
-            content = await self._remote.get_bytes(
-                "/v1/events", limit=PAGE, after=self._cursor or None, type=one, object_id=wanted.object_id
-            )
+            content = await self._remote.get_bytes("/v1/events", limit=PAGE, after=self._cursor or None, **narrowed)
         except Refused as error:
             raise self._lost(error) from None
         return msgspec.json.decode(content, type=_Page)

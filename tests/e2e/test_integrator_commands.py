@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.cli_remote import Target
 from gateway.cli_trigger import TRIGGERS, carry_out
@@ -126,19 +126,15 @@ async def test_listen_forwards_signed_as_the_notifier_does(mypay: Installation, 
 def _is_signed(secret: str, received: Any) -> bool:
     try:
         Webhook(secret).verify(received.body, received.headers)
-    except ValueError:
-        return False
-    except Exception as error:  # the library's own
-        assert type(error).__name__ == "WebhookVerificationError"
+    except WebhookVerificationError:
         return False
     return True
 
 
 async def test_listen_shows_what_the_receiver_answers_and_goes_on(mypay: Installation, tmp_path: Path) -> None:
     async with shop(mypay) as merchant, receiver(status("500 No")) as own:
-        async with under_way(
-            tmp_path, environment(mypay), "listen", "--forward-to", own.url, "--types", "payment.succeeded"
-        ) as listening:
+        listen = ("listen", "--forward-to", own.url, "--types", "payment.succeeded")
+        async with under_way(tmp_path, environment(mypay), *listen) as listening:
             assert (await line_of(listening.stdout)).startswith("Signing secret: whsec_")
             await said(listening, "for")
             payment = await merchant.pay(phone("000"))
