@@ -134,7 +134,6 @@ class Follower:
                     if self._wanted.takes(told):
                         yield told
             except _NoStream:
-                self._say(f"This installation has no event stream: asking for new events every {POLL_S:g} s.")
                 follow = self._poll
             except _Lost as lost:
                 await self._wait(str(lost))
@@ -208,6 +207,7 @@ class Follower:
         if self._cursor is None:
             async for told in self._behind(self._last_id):
                 yield told
+        self._say(f"This installation has no event stream: waiting for events by asking every {POLL_S:g} s.")
         while True:
             async for told in self._rest_of_feed():
                 yield told
