@@ -7,12 +7,14 @@ of those could not take. A release adds its file: `python -m tests.docs.event_sc
 
 import json
 import sys
-from importlib.metadata import version
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from gateway.event_types import EVENT_TYPES
 from gateway.payments.views import EventObject
@@ -58,7 +60,7 @@ def _always_there(schema: Schema) -> Schema:
 
 
 def _plain(value: Any) -> Any:
-    """Without the default, which only matters to who makes one, and OpenAPI's discriminator, which is no JSON Schema."""
+    """Without the default, which is for who makes one, and the discriminator, which is no JSON Schema."""
     if isinstance(value, dict):
         return {word: _plain(each) for word, each in value.items() if word not in ("default", "discriminator")}
     return [_plain(each) for each in value] if isinstance(value, list) else value
@@ -73,7 +75,15 @@ def _text(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-# --- Compatibility ------------------------------------------------------------------------------------------------------
+def validator(name: str) -> Draft202012Validator:
+    """What checks an event, or an object, against its published file."""
+    read = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
+    resources = ((file, Resource.from_contents(schema)) for file, schema in read.items())
+    registry: Registry[Any] = Registry().with_resources(resources)
+    return Draft202012Validator(read[f"{name}.json"], registry=registry)
+
+
+# --- Compatibility --------------------------------------------------------------------------------------------------
 
 _WORDS: Final = frozenset({"title", "description", "examples", "$schema"})  # say nothing about what is valid
 

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft7Validator, Draft202012Validator
-from referencing import Registry, Resource
 
 from gateway.event_types import EVENT_TYPES
 from gateway.payments.model import RefundStatus, Status
 from tests.docs import event_schemas
 from tests.docs.asyncapi import NOTE, WAYS, asyncapi, document
 from tests.docs.event_examples import EXAMPLES
-from tests.docs.event_schemas import FOLDER, breaks, components, files, released
+from tests.docs.event_schemas import FOLDER, breaks, components, files, released, validator
 from tests.support.parts import CACHE, CHECKOUT
 
 OFFICIAL = Path(__file__).parent / "vendored/asyncapi-3.0.0.json"
@@ -27,16 +26,7 @@ PARSER = Path(__file__).parent / "asyncapi_parser.mjs"
 PARSER_VERSION = "3.6.3"
 
 
-def validator(name: str) -> Draft202012Validator:
-    """What checks an event, or an object, against its published file."""
-    read = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
-    registry: Registry[Any] = Registry().with_resources(
-        (file, Resource.from_contents(schema)) for file, schema in read.items()
-    )
-    return Draft202012Validator(read[f"{name}.json"], registry=registry)
-
-
-# --- Schemas ------------------------------------------------------------------------------------------------------------
+# --- Schemas --------------------------------------------------------------------------------------------------------
 
 
 def test_published_schemas_are_fresh() -> None:
@@ -79,7 +69,7 @@ def test_every_type_that_the_code_emits_is_in_the_table() -> None:
     assert emitted == {kind for kind in EVENT_TYPES if kind.startswith(("payment.", "refund."))}
 
 
-# --- Compatibility ------------------------------------------------------------------------------------------------------
+# --- Compatibility --------------------------------------------------------------------------------------------------
 
 
 def test_the_schemas_only_grew_since_the_last_release() -> None:
@@ -151,7 +141,7 @@ def test_a_release_keeps_its_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert released() == components()
 
 
-# --- AsyncAPI -----------------------------------------------------------------------------------------------------------
+# --- AsyncAPI -------------------------------------------------------------------------------------------------------
 
 
 def test_the_document_keeps_the_official_schema() -> None:

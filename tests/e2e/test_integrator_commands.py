@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,10 +18,12 @@ from gateway.cli_remote import Target
 from gateway.cli_trigger import TRIGGERS, carry_out
 from gateway.event_types import EVENT_TYPES
 from gateway.keys import make
+from streams import topics
+from tests.docs.event_schemas import validator
 from tests.e2e.shop import phone, shop
 from tests.streams.support import until
 from tests.support.installation import Installation, installation
-from tests.support.parts import Parts
+from tests.support.parts import CHECKOUT, Parts
 from tests.support.receiver import receiver, status
 
 pytestmark = pytest.mark.anyio
@@ -206,6 +209,65 @@ async def test_a_replay_is_followed_to_its_end(mypay: Installation, tmp_path: Pa
         assert only.code == 0, only.err
         assert only.out.startswith(f"{only.out.split()[0]} deliveries to {made.json()['id']} scheduled.")
         await merchant.client.delete(f"/v1/webhook_endpoints/{made.json()['id']}", headers=mypay.headers())
+
+
+async def test_tail_goes_on_after_the_connection_was_lost(mypay: Installation, tmp_path: Path) -> None:
+    async with shop(mypay) as merchant:
+        tail = ("events", "tail", "--types", "payment.succeeded")
+        async with under_way(tmp_path, environment(mypay), *tail) as tailing:
+            await said(tailing, "waiting for events")
+            for _ in range(2):
+                payment = await merchant.pay(phone("000"))
+                assert payment["id"] in await line_of(tailing.stdout)
+                mypay.processes["api"].end()
+                await said(tailing, "Trying again in ")
+                mypay.processes["api"].restart()
+                mypay.wait_ready()
+
+
+async def test_a_consumer_of_the_topic_alone_knows_what_the_api_knows(mypay: Installation, tmp_path: Path) -> None:
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": mypay.settings.kafka_bootstrap_servers,
+        "TOPIC": topics.physical(mypay.settings, topics.EVENTS_TEST),
+        "DATABASE": str(tmp_path / "shop.db"),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(CHECKOUT / "examples/consume_events.py"), env=env, stdout=subprocess.PIPE
+    )
+    try:
+        async with shop(mypay) as merchant:
+            payments = [await merchant.pay(phone(digits)) for digits in ("000", "001", "002", "009", "012")]
+            await merchant.all_published()
+            last = await merchant.pay(phone("000"))
+            await merchant.final(last["id"])
+            await merchant.all_published()
+            seen = await _lines_until(process, "payment.succeeded", last["id"])
+            assert {line[0] for line in seen} == {"news"}
+            everything = await merchant.pool.fetch("select id, type, body from events order by position")
+            for row in everything:
+                validator(row["type"]).validate(json.loads(row["body"]))
+            again = ("events", "republish")
+            republished = await mypay_command(tmp_path, {**mypay.environment, "PATH": ""}, *again)
+            assert republished.code == 0, republished.err
+            repeated = await _lines_until(process, "payment.succeeded", last["id"])
+            assert {line[0] for line in repeated if line[1] in {each[1] for each in seen}} == {"old"}
+            kept = dict(sqlite3.connect(env["DATABASE"]).execute("select id, event from objects").fetchall())
+            for payment in [*payments, last]:
+                shown = await merchant.until(payment["id"], lambda each: each["status"] != "pending")
+                if shown["sequence"] == json.loads(kept[payment["id"]])["sequence"]:
+                    assert json.loads(kept[payment["id"]])["data"]["object"] == shown
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _lines_until(process: asyncio.subprocess.Process, kind: str, about: str) -> list[list[str]]:
+    """What the consumer prints, up to one event."""
+    lines: list[list[str]] = []
+    while not lines or lines[-1][2:4] != [kind, about]:
+        lines.append((await line_of(process.stdout)).split())
+        assert lines[-1], "it ended"
+    return lines
 
 
 @pytest.mark.parametrize(
