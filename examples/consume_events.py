@@ -7,6 +7,10 @@ import sqlite3
 from aiokafka import AIOKafkaConsumer
 
 SETTINGS = {"group_id": "shop", "auto_offset_reset": "earliest", "enable_auto_commit": False}
+NEWER = """
+insert into objects values (?, ?, ?) on conflict (id) do update set sequence = excluded.sequence, event = excluded.event
+ where excluded.sequence > objects.sequence
+"""
 
 database = sqlite3.connect(os.environ.get("DATABASE", "shop.db"))
 database.execute("create table if not exists seen (event text primary key)")
@@ -18,9 +22,7 @@ def apply(event: str, subject: str, sequence: int, body: str) -> bool:
     with database:
         if not database.execute("insert or ignore into seen values (?)", [event]).rowcount:
             return False  # a duplicate
-        newer = "on conflict (id) do update set sequence = excluded.sequence, event = excluded.event"
-        upsert = f"insert into objects values (?, ?, ?) {newer} where excluded.sequence > objects.sequence"
-        return bool(database.execute(upsert, [subject, sequence, body]).rowcount)
+        return bool(database.execute(NEWER, [subject, sequence, body]).rowcount)
 
 
 async def main() -> None:
@@ -30,10 +32,9 @@ async def main() -> None:
     async with AIOKafkaConsumer(topic, bootstrap_servers=servers, **SETTINGS) as consumer:
         async for record in consumer:
             ce = {name: value.decode() for name, value in record.headers}
-            news = apply(ce["ce_id"], ce["ce_subject"], int(ce["ce_sequence"]), record.value.decode())
-            print(
-                "news" if news else "old", ce["ce_id"], ce["ce_type"], ce["ce_subject"], ce["ce_sequence"], flush=True
-            )
+            event, kind, subject, sequence = (ce[f"ce_{name}"] for name in ("id", "type", "subject", "sequence"))
+            is_new = apply(event, subject, int(sequence), record.value.decode())
+            print("new" if is_new else "old", event, kind, subject, sequence, flush=True)
             await consumer.commit()
 
 

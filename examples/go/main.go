@@ -30,7 +30,7 @@ func main() {
 			}
 			sequence, _ := strconv.Atoi(ce["ce_sequence"])
 			if !seen[ce["ce_id"]] && sequence > last[ce["ce_subject"]] {
-				fmt.Println("news", ce["ce_id"], ce["ce_type"], ce["ce_subject"], sequence) // record.Value: the event
+				fmt.Println("new", ce["ce_id"], ce["ce_type"], ce["ce_subject"], sequence) // record.Value: the event
 				last[ce["ce_subject"]] = sequence
 			}
 			seen[ce["ce_id"]] = true

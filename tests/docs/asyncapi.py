@@ -63,8 +63,8 @@ CLOUD_EVENT: Final[Json] = {
 }
 CLOUD_EVENT["required"] = list(CLOUD_EVENT["properties"])
 KEY: Final = _string(
-    "The id that orders: of the payment, for payment.* and refund.*; else of the object. Events with one key are in one "
-    "partition, in order."
+    "The id that orders: of the payment, for payment.* and refund.*; else of the object. Events with one key are in "
+    "one partition, in order."
 )
 SIGNED: Final[Json] = {
     "type": "object",

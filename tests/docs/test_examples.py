@@ -35,7 +35,12 @@ def mypay(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 def run(mypay: Installation, directory: Path, scripts: list[str]) -> list[str]:
     """Run the blocks of a page in one shell, as a reader would beside a running `make up`; the output of each."""
     (directory / ".mypay").mkdir()
-    demo = {"api_key": mypay.api_key, "accounts": mypay.accounts, "simulators": mypay.simulators}
+    demo = {
+        "api_key": mypay.api_key,
+        "base_url": mypay.base_url,
+        "accounts": mypay.accounts,
+        "simulators": mypay.simulators,
+    }
     demo |= {"email": mypay.email, "password": mypay.password}
     (directory / ".mypay/demo.json").write_text(json.dumps(demo))
     text = f"\necho; echo '{MARK}'\n".join(["set -eu -o pipefail", *scripts])

@@ -242,7 +242,7 @@ async def test_a_consumer_of_the_topic_alone_knows_what_the_api_knows(mypay: Ins
             await merchant.final(last["id"])
             await merchant.all_published()
             seen = await _lines_until(process, "payment.succeeded", last["id"])
-            assert {line[0] for line in seen} == {"news"}
+            assert {line[0] for line in seen} == {"new"}
             everything = await merchant.pool.fetch("select id, type, body from events order by position")
             for row in everything:
                 validator(row["type"]).validate(json.loads(row["body"]))
