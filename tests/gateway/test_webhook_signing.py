@@ -47,9 +47,7 @@ def test_ed25519_stands_beside_hmac() -> None:
     assert keys.public_key == PUBLIC
     first, second = headers([keys], ID, at(AT), BODY)["webhook-signature"].split(" ")
     assert first == VECTORS[0][-1]
-    assert second == (
-        "v1a,fldxM4gAKugP6nnt1hdz3sgGfZ6d99nzrMFnZOELIxbzEHoVmAb2ADpkJK7zgPePmPsle0zV9jSeGlHFG2NVAw=="
-    )
+    assert second == ("v1a,fldxM4gAKugP6nnt1hdz3sgGfZ6d99nzrMFnZOELIxbzEHoVmAb2ADpkJK7zgPePmPsle0zV9jSeGlHFG2NVAw==")
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(PUBLIC.removeprefix("whpk_")))
     public.verify(base64.b64decode(second.removeprefix("v1a,")), f"{ID}.{AT}.".encode() + BODY)
 
