@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("docs")  # one installation for all
 
 RUNNABLE = [page for page in PAGES if examples(page)]
 MARK = "----- next block -----"
-TIMEOUT_S = 50
+TIMEOUT_S = 120
 PACE = 0.3  # the table has payments whose second callback must come well after the first, on a busy machine too
 
 
