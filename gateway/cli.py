@@ -14,7 +14,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from gateway import cli_provider
+from gateway import cli_events, cli_provider, cli_trigger, cli_webhooks
+from gateway.cli_remote import Refused, TargetUnusable
 
 SIMULATOR_PORT: Final = 5101
 
@@ -41,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return COMMANDS[options.command].run(options)
-    except (SettingsError, UsageError, cli_provider.NotPossible) as error:
+    except (SettingsError, UsageError, TargetUnusable, cli_provider.NotPossible) as error:
         return _complain(error, 2)
-    except (ProcessError, StartupError, SupervisorError) as error:
+    except (ProcessError, Refused, StartupError, SupervisorError) as error:
         return _complain(error, 1)
 
 
@@ -171,10 +172,19 @@ def _dlq(options: argparse.Namespace) -> int:
 
 
 def _events(options: argparse.Namespace) -> int:
+    if options.action == "tail":
+        return cli_events.tail(options)
     from gateway import settings
     from streams import desk
 
     return _print(desk.republish_events(settings.load(), options.position))
+
+
+def _listen(options: argparse.Namespace) -> int:
+    from gateway.clock import Clock
+    from streams.webhook_sender import Sender
+
+    return cli_events.listen(options, lambda url: Sender(url, filtered=False, clock=Clock()))
 
 
 def _review(options: argparse.Namespace) -> int:
@@ -303,8 +313,10 @@ def _dlq_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _events_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["republish"])
-    parser.add_argument("--from", dest="position", type=int, default=1, help="the first position (default: 1)")
+    parser.add_argument("action", choices=["tail", "republish"], help="show a merchant's; publish all to their topics")
+    cli_events.tail_arguments(parser, "tail: ")
+    first = "republish: the first position (default: 1)"
+    parser.add_argument("--from", dest="position", type=int, default=1, help=first)
 
 
 def _review_arguments(parser: argparse.ArgumentParser) -> None:
@@ -327,7 +339,10 @@ COMMANDS: Final = {
     "admin": Command(help="make people who may sign in", arguments=_admin_arguments, run=_admin),
     "merchant": Command(help="make a merchant and its first API key", arguments=_merchant_arguments, run=_merchant),
     "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
-    "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),
+    "events": Command(help="show events; publish them again", arguments=_events_arguments, run=_events),
+    "listen": Command(help="forward events to a server of yours", arguments=cli_events.listen_arguments, run=_listen),
+    "trigger": Command(help="make an event happen", arguments=cli_trigger.arguments, run=cli_trigger.run),
+    "webhooks": Command(help="send events again", arguments=cli_webhooks.arguments, run=cli_webhooks.run),
     "review": Command(help="see and end payments' reviews", arguments=_review_arguments, run=_review),
     "keys": Command(help="put a new SECRET_KEY in the place of the previous one", arguments=_only("rotate"), run=_keys),
     "audit": Command(help="check that no audit trail was changed", arguments=_only("verify"), run=_audit),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from providers.registry import PROVIDERS
-from tests.docs import cli_page, providers_page, reference_pages, states_page
+from tests.docs import asyncapi, cli_page, event_schemas, providers_page, reference_pages, states_page
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
@@ -20,6 +20,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     **{f"reference/providers/{name}.md": partial(providers_page.provider, name) for name in PROVIDERS},
     "reference/settings.md": reference_pages.settings,
     "reference/topics.md": reference_pages.topics,
+    "reference/asyncapi.yaml": asyncapi.asyncapi,
+    **{f"reference/schemas/{name}": partial(str, content) for name, content in event_schemas.files().items()},
 }
 
 

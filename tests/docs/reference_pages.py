@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from gateway.event_types import EVENT_TYPES
 from gateway.http.endpoints import ENDPOINTS, Endpoint
 from gateway.metrics import METRICS
 from gateway.payments.errors import PROBLEMS, FieldCode
@@ -209,7 +210,9 @@ is traced.
 """
 EVENTS = "CloudEvents 1.0 in binary mode. The value is the event as JSON; these are the headers of an event:"
 CONSUMERS = """
-A consumer recognises a duplicate by `ce_id`, and orders the events of one object by `ce_sequence`, which has no gap.
+A consumer recognises a duplicate by `ce_id`, and orders the events of one object by `ce_sequence`, which has no gap:
+[consume events](../guides/consume-events.md). The whole contract, with a schema and an example of every type, is
+[asyncapi.yaml](asyncapi.yaml).
 """
 
 
@@ -229,6 +232,10 @@ def topics() -> str:
         EVENTS,
         table(["header", "value"], _headers()),
         CONSUMERS,
+        table(
+            ["type", "meaning", "schema"],
+            [(code(kind), said.meaning, f"[schema](schemas/{kind}.json)") for kind, said in EVENT_TYPES.items()],
+        ),
     )
 
 

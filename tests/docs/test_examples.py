@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("docs")  # one installation for all
 
 RUNNABLE = [page for page in PAGES if examples(page)]
 MARK = "----- next block -----"
-TIMEOUT_S = 50
+TIMEOUT_S = 120
 PACE = 0.3  # the table has payments whose second callback must come well after the first, on a busy machine too
 
 
@@ -35,7 +35,12 @@ def mypay(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 def run(mypay: Installation, directory: Path, scripts: list[str]) -> list[str]:
     """Run the blocks of a page in one shell, as a reader would beside a running `make up`; the output of each."""
     (directory / ".mypay").mkdir()
-    demo = {"api_key": mypay.api_key, "accounts": mypay.accounts, "simulators": mypay.simulators}
+    demo = {
+        "api_key": mypay.api_key,
+        "base_url": mypay.base_url,
+        "accounts": mypay.accounts,
+        "simulators": mypay.simulators,
+    }
     demo |= {"metrics": {"api": f"{mypay.base_url}/metrics", "worker": f"{mypay.worker_urls['worker-1']}/metrics"}}
     demo |= {"email": mypay.email, "password": mypay.password}
     (directory / ".mypay/demo.json").write_text(json.dumps(demo))
