@@ -103,7 +103,7 @@ def _migrate(options: argparse.Namespace) -> int:
 def _merchant(options: argparse.Namespace) -> int:
     from gateway import seed, settings, startup
 
-    loaded = settings.load()
+    loaded = settings.beside_up()
     startup.check(loaded)
     merchant, key = seed.create_merchant(loaded, options.name, livemode=options.live)
     print(f"{merchant} {key}")
@@ -121,7 +121,7 @@ def _init(options: argparse.Namespace) -> int:
 def _admin(options: argparse.Namespace) -> int:
     from gateway import cli_admin, settings, startup
 
-    loaded = settings.load()
+    loaded = settings.beside_up()
     startup.check(loaded)
     if options.action == "password":
         return cli_admin.set_password(loaded, options.email)
@@ -154,7 +154,7 @@ def _dlq(options: argparse.Namespace) -> int:
     from gateway import settings
     from streams import desk
 
-    loaded = settings.load()
+    loaded = settings.beside_up()
     if options.action == "list":
         return _print(desk.list_dead_letters(loaded, options.topic))
     letters = [_id(text, "dl") for text in options.ids]
@@ -169,7 +169,7 @@ def _events(options: argparse.Namespace) -> int:
     from gateway import settings
     from streams import desk
 
-    return _print(desk.republish_events(settings.load(), options.position))
+    return _print(desk.republish_events(settings.beside_up(), options.position))
 
 
 def _review(options: argparse.Namespace) -> int:
@@ -178,23 +178,36 @@ def _review(options: argparse.Namespace) -> int:
     from streams import desk
 
     if options.action == "list":
-        return _print(desk.list_reviews(settings.load()))
+        return _print(desk.list_reviews(settings.beside_up()))
     if options.payment is None or options.to is None or not options.reason:
         raise UsageError("A resolution needs the payment (pay_…) or payout (pout_…), --to, and --reason.")
     resolution = Resolution(action=options.to, reason=options.reason)
-    return _print(desk.resolve_review(settings.load(), _id(options.payment, "pay", "pout"), resolution))
+    return _print(desk.resolve_review(settings.beside_up(), _id(options.payment, "pay", "pout"), resolution))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from streams.doctor import command
+
+    return command.run(as_json=options.json)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from streams import explain
+
+    return _print(explain.explain(settings.beside_up(), _id(options.payment, "pay", "pout"), as_json=options.json))
 
 
 def _keys(options: argparse.Namespace) -> int:
     from gateway import cli_keys, settings
 
-    return _print(cli_keys.rotate(settings.load()))
+    return _print(cli_keys.rotate(settings.beside_up()))
 
 
 def _audit(options: argparse.Namespace) -> int:
     from gateway import cli_keys, settings
 
-    return _print(cli_keys.verify_audit(settings.load()))
+    return _print(cli_keys.verify_audit(settings.beside_up()))
 
 
 def _print(work: Coroutine[object, object, list[str]]) -> int:
@@ -312,6 +325,15 @@ def _review_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", help="how you know; kept in the audit log")
 
 
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("payment", metavar="PAYMENT", help="a payment (pay_…) or payout (pout_…), of any merchant")
+    parser.add_argument("--json", action="store_true", help="for programs: the timeline's entries, evidence included")
+
+
 COMMANDS: Final = {
     "up": Command(help="start everything on this machine", arguments=_up_arguments, run=_up),
     "down": Command(help="end a running `up`", arguments=_directory_argument, run=_down),
@@ -321,6 +343,8 @@ COMMANDS: Final = {
     "init": Command(help="migrate, and make the first owner", arguments=_email_argument, run=_init),
     "admin": Command(help="make people who may sign in", arguments=_admin_arguments, run=_admin),
     "merchant": Command(help="make a merchant and its first API key", arguments=_merchant_arguments, run=_merchant),
+    "doctor": Command(help="look at every part, and say what to do", arguments=_doctor_arguments, run=_doctor),
+    "explain": Command(help="tell what happened to a payment", arguments=_explain_arguments, run=_explain),
     "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
     "events": Command(help="publish events to their topics again", arguments=_events_arguments, run=_events),
     "review": Command(help="see and end payments' reviews", arguments=_review_arguments, run=_review),
