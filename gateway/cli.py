@@ -134,7 +134,7 @@ def _simulator(options: argparse.Namespace) -> int:
     ports = _simulator_ports(options.names, options.port, tuple(simulators()))
     options.directory.mkdir(parents=True, exist_ok=True)
     try:
-        serve(ports, directory=options.directory, pace=options.pace)
+        serve(ports, directory=options.directory, pace=options.pace, host=options.host)
     except OSError as error:
         raise UsageError(f"A simulator cannot listen: {error.strerror or error}; choose another --port.") from error
     return 0
@@ -283,6 +283,7 @@ def _simulator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME[=PORT]", help="a provider's name, or `all`")
     parser.add_argument("--port", type=int, default=SIMULATOR_PORT, help=f"the first port (default: {SIMULATOR_PORT})")
     parser.add_argument("--pace", type=float, default=1.0, help="multiplies the providers' declared durations")
+    parser.add_argument("--host", default="127.0.0.1", help="where they listen (default: 127.0.0.1)")
     ledgers = Path(".mypay/simulators")
     parser.add_argument("--directory", type=Path, default=ledgers, help=f"where ledgers are kept (default: {ledgers})")
 
