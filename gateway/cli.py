@@ -96,7 +96,7 @@ def _worker(options: argparse.Namespace) -> int:
 def _migrate(options: argparse.Namespace) -> int:
     from gateway import cli_migrate, settings
 
-    print(cli_migrate.run(settings.load().database_uri))
+    print(cli_migrate.run(settings.load().database_uri, options.grant_to))
     return 0
 
 
@@ -253,6 +253,12 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:
     """For commands that only read the settings."""
 
 
+def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--grant-to", metavar="ROLE", help="let this database role read and write rows, and change no schema"
+    )
+
+
 def _only(action: str) -> Callable[[argparse.ArgumentParser], None]:
     """For commands that do one thing."""
 
@@ -340,7 +346,7 @@ COMMANDS: Final = {
     "down": Command(help="end a running `up`", arguments=_directory_argument, run=_down),
     "api": Command(help="serve the HTTP API", arguments=_no_arguments, run=_api),
     "worker": Command(help="run everything beside the API", arguments=_worker_arguments, run=_worker),
-    "migrate": Command(help="bring the database to this version's schema", arguments=_no_arguments, run=_migrate),
+    "migrate": Command(help="bring the database to this version's schema", arguments=_migrate_arguments, run=_migrate),
     "init": Command(help="migrate, and make the first owner", arguments=_email_argument, run=_init),
     "admin": Command(help="make people who may sign in", arguments=_admin_arguments, run=_admin),
     "merchant": Command(help="make a merchant and its first API key", arguments=_merchant_arguments, run=_merchant),
