@@ -150,3 +150,14 @@ def test_a_scheme_that_names_the_driver_is_accepted(tmp_path: Path) -> None:
 def test_without_keys_compose_says_what_to_write() -> None:
     with pytest.raises(AssertionError, match="write SECRET_KEY into \\.env"):
         dict(environment({}))
+
+
+def test_the_commands_of_the_kubernetes_example_are_ours() -> None:
+    text = (CHECKOUT / "examples/kubernetes/mypay.yaml").read_text(encoding="utf-8")
+    kinds = [each for each in yaml.safe_load_all(text) if each["kind"] in ("Job", "Deployment")]
+    commands = [[str(word) for word in each["spec"]["template"]["spec"]["containers"][0]["args"]] for each in kinds]
+    for words in commands:
+        cli._parser().parse_args(words)
+    assert {words[2] for words in commands if words[0] == "worker"} == WORKERS
+    [told] = [each["data"] for each in yaml.safe_load_all(text) if each["kind"] == "ConfigMap"]
+    assert set(told) - {name.upper() for name in Settings.__struct_fields__} <= {"WORKER_PORT"}
