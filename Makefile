@@ -48,6 +48,10 @@ soak: $(READY) ## an hour of steady load: does every process hold what it held b
 guards: $(READY) ## take each protection away in a copy, and see the judge notice
 	$(BIN)/python -m tests.chaos.guards
 
+.PHONY: audit
+audit: $(READY) ## known vulnerabilities of what is installed; asks the network
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tests.audit
+
 fmt: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

@@ -102,14 +102,14 @@ def _worker(options: argparse.Namespace) -> int:
 def _migrate(options: argparse.Namespace) -> int:
     from gateway import cli_migrate, settings
 
-    print(cli_migrate.run(settings.load().database_uri))
+    print(cli_migrate.run(settings.load().database_uri, options.grant_to))
     return 0
 
 
 def _merchant(options: argparse.Namespace) -> int:
     from gateway import seed, settings, startup
 
-    loaded = settings.load()
+    loaded = settings.beside_up()
     startup.check(loaded)
     merchant, key = seed.create_merchant(loaded, options.name, livemode=options.live)
     print(f"{merchant} {key}")
@@ -127,7 +127,7 @@ def _init(options: argparse.Namespace) -> int:
 def _admin(options: argparse.Namespace) -> int:
     from gateway import cli_admin, settings, startup
 
-    loaded = settings.load()
+    loaded = settings.beside_up()
     startup.check(loaded)
     if options.action == "password":
         return cli_admin.set_password(loaded, options.email)
@@ -140,7 +140,7 @@ def _simulator(options: argparse.Namespace) -> int:
     ports = _simulator_ports(options.names, options.port, tuple(simulators()))
     options.directory.mkdir(parents=True, exist_ok=True)
     try:
-        serve(ports, directory=options.directory, pace=options.pace)
+        serve(ports, directory=options.directory, pace=options.pace, host=options.host)
     except OSError as error:
         raise UsageError(f"A simulator cannot listen: {error.strerror or error}; choose another --port.") from error
     return 0
@@ -160,7 +160,7 @@ def _dlq(options: argparse.Namespace) -> int:
     from gateway import settings
     from streams import desk
 
-    loaded = settings.load()
+    loaded = settings.beside_up()
     if options.action == "list":
         return _print(desk.list_dead_letters(loaded, options.topic))
     letters = [_id(text, "dl") for text in options.ids]
@@ -177,7 +177,7 @@ def _events(options: argparse.Namespace) -> int:
     from gateway import settings
     from streams import desk
 
-    return _print(desk.republish_events(settings.load(), options.position))
+    return _print(desk.republish_events(settings.beside_up(), options.position))
 
 
 def _listen(options: argparse.Namespace) -> int:
@@ -193,23 +193,36 @@ def _review(options: argparse.Namespace) -> int:
     from streams import desk
 
     if options.action == "list":
-        return _print(desk.list_reviews(settings.load()))
+        return _print(desk.list_reviews(settings.beside_up()))
     if options.payment is None or options.to is None or not options.reason:
         raise UsageError("A resolution needs the payment (pay_…) or payout (pout_…), --to, and --reason.")
     resolution = Resolution(action=options.to, reason=options.reason)
-    return _print(desk.resolve_review(settings.load(), _id(options.payment, "pay", "pout"), resolution))
+    return _print(desk.resolve_review(settings.beside_up(), _id(options.payment, "pay", "pout"), resolution))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from streams.doctor import command
+
+    return command.run(as_json=options.json)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from gateway import settings
+    from streams import explain
+
+    return _print(explain.explain(settings.beside_up(), _id(options.payment, "pay", "pout"), as_json=options.json))
 
 
 def _keys(options: argparse.Namespace) -> int:
     from gateway import cli_keys, settings
 
-    return _print(cli_keys.rotate(settings.load()))
+    return _print(cli_keys.rotate(settings.beside_up()))
 
 
 def _audit(options: argparse.Namespace) -> int:
     from gateway import cli_keys, settings
 
-    return _print(cli_keys.verify_audit(settings.load()))
+    return _print(cli_keys.verify_audit(settings.beside_up()))
 
 
 def _print(work: Coroutine[object, object, list[str]]) -> int:
@@ -255,6 +268,12 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:
     """For commands that only read the settings."""
 
 
+def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--grant-to", metavar="ROLE", help="let this database role read and write rows, and change no schema"
+    )
+
+
 def _only(action: str) -> Callable[[argparse.ArgumentParser], None]:
     """For commands that do one thing."""
 
@@ -285,6 +304,7 @@ def _simulator_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME[=PORT]", help="a provider's name, or `all`")
     parser.add_argument("--port", type=int, default=SIMULATOR_PORT, help=f"the first port (default: {SIMULATOR_PORT})")
     parser.add_argument("--pace", type=float, default=1.0, help="multiplies the providers' declared durations")
+    parser.add_argument("--host", default="127.0.0.1", help="where they listen (default: 127.0.0.1)")
     ledgers = Path(".mypay/simulators")
     parser.add_argument("--directory", type=Path, default=ledgers, help=f"where ledgers are kept (default: {ledgers})")
 
@@ -329,15 +349,26 @@ def _review_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", help="how you know; kept in the audit log")
 
 
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("payment", metavar="PAYMENT", help="a payment (pay_…) or payout (pout_…), of any merchant")
+    parser.add_argument("--json", action="store_true", help="for programs: the timeline's entries, evidence included")
+
+
 COMMANDS: Final = {
     "up": Command(help="start everything on this machine", arguments=_up_arguments, run=_up),
     "down": Command(help="end a running `up`", arguments=_directory_argument, run=_down),
     "api": Command(help="serve the HTTP API", arguments=_no_arguments, run=_api),
     "worker": Command(help="run everything beside the API", arguments=_worker_arguments, run=_worker),
-    "migrate": Command(help="bring the database to this version's schema", arguments=_no_arguments, run=_migrate),
+    "migrate": Command(help="bring the database to this version's schema", arguments=_migrate_arguments, run=_migrate),
     "init": Command(help="migrate, and make the first owner", arguments=_email_argument, run=_init),
     "admin": Command(help="make people who may sign in", arguments=_admin_arguments, run=_admin),
     "merchant": Command(help="make a merchant and its first API key", arguments=_merchant_arguments, run=_merchant),
+    "doctor": Command(help="look at every part, and say what to do", arguments=_doctor_arguments, run=_doctor),
+    "explain": Command(help="tell what happened to a payment", arguments=_explain_arguments, run=_explain),
     "dlq": Command(help="look at dead letters, and send them again", arguments=_dlq_arguments, run=_dlq),
     "events": Command(help="show events; publish them again", arguments=_events_arguments, run=_events),
     "listen": Command(help="forward events to a server of yours", arguments=cli_events.listen_arguments, run=_listen),

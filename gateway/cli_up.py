@@ -64,6 +64,7 @@ def _start(installation: Installation, supervisor: Supervisor, create_topics: Cr
     """Everything at once, as far as one thing does not need another. Returns when the API is ready."""
     environment = {**os.environ, **installation.environment}
     configured = settings_module.load(environment)
+    installation.write_environment()
     postgres, kafka, valkey = installation.postgres, installation.kafka, installation.valkey
     valkey.prepare(_say)
     wanted = [f"{name}={port}" for name, port in installation.simulators.items()]

@@ -4,6 +4,7 @@
 |---|---|
 | secret | SECRET_KEY and JWT_SECRET_KEY, made at the first start; without it the stored credentials cannot be read |
 | ports.json | the ports that were free at the first start |
+| environment | the settings of this run, for `mypay doctor` and other commands beside it |
 | demo.json | the demo merchant's key, and where everything is |
 | prometheus.json | what to scrape, as Prometheus' file_sd_configs take it |
 | postgres/ kafka/ valkey/ | the parts' data, and logs as below |
@@ -28,6 +29,7 @@ from gateway.supervisor import ports, require_free, write_private
 
 DATABASE: Final = "mypay"
 PARTITIONS: Final = 4
+ENVIRONMENT: Final = "environment"
 _SECRETS: Final = ("SECRET_KEY", "JWT_SECRET_KEY")
 
 
@@ -45,6 +47,11 @@ class Installation(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Without the environment, which holds secrets."""
         return f"Installation({self.directory})"
+
+    def write_environment(self) -> None:
+        """Leave the settings where commands beside this run find them."""
+        lines = [f"{name}='{value}'\n" for name, value in self.environment.items()]
+        write_private(self.directory / ENVIRONMENT, "".join(lines).encode())
 
     @property
     def metrics_urls(self) -> dict[str, str]:

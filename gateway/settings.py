@@ -9,9 +9,10 @@ import binascii
 import functools
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +25,7 @@ from gateway.addresses import Network
 from providers.contract import Secret
 
 SECRET_BYTES = 32
+REQUIRED: Final = ("secret_key", "jwt_secret_key", "database_uri")
 
 
 class SettingsError(Exception):
@@ -40,6 +42,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     redis_host: str | None = None
     redis_port: Annotated[int, Meta(ge=1, le=65535)] = 6379
+    redis_tls: bool = False
+    redis_ca_file: str | None = None  # None: the system's authorities, here and below
+    redis_username: str | None = None
+    redis_password: Secret | None = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ca_file: str | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: Secret | None = None
     public_url: str = "http://localhost:5000"
     mypay_env: Literal["development", "production"] = "production"
     allow_private_targets: bool = False
@@ -109,7 +120,7 @@ def load(environ: Mapping[str, str] | None = None, *, env_file: Path = Path(".en
     """
     values = {**_read_env_file(env_file), **(os.environ if environ is None else environ)}
     fields = {name: values[name.upper()] for name in Settings.__struct_fields__ if values.get(name.upper())}
-    for name in ("secret_key", "jwt_secret_key", "database_uri"):
+    for name in REQUIRED:
         if name not in fields:
             raise SettingsError(f"{name.upper()} is not set: {_WHAT_TO_WRITE[name]}.")
     fields["database_uri"] = _postgres_uri(fields["database_uri"])
@@ -118,6 +129,16 @@ def load(environ: Mapping[str, str] | None = None, *, env_file: Path = Path(".en
     except msgspec.ValidationError as error:
         raise SettingsError(_sentence(str(error))) from None
     return _checked(settings)
+
+
+def beside_up(directory: Path = Path(".mypay")) -> Settings:
+    """As `load`; where nothing was set at all, the settings of the `mypay up` in this directory.
+
+    All or nothing: what is set for one installation is never completed by what is left of another.
+    """
+    left = directory / "environment"
+    told = any(os.environ.get(name.upper()) for name in REQUIRED) or Path(".env").is_file()
+    return load() if told else load(env_file=left)
 
 
 def decode_secret(kind: type, value: object) -> object:
@@ -139,6 +160,11 @@ _WHAT_TO_WRITE = {
     "database_uri": "write the database's address, such as postgresql://user:password@localhost:5432/mypay",
     "kafka_bootstrap_servers": "write host:port, several separated by commas",
     "redis_port": "write a port, 1 to 65535",
+    "redis_tls": "write true or false",
+    "redis_ca_file": "write the path of a PEM file that this user may read",
+    "kafka_security_protocol": "write PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    "kafka_ca_file": "write the path of a PEM file that this user may read",
+    "kafka_sasl_mechanism": "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512",
     "public_url": "write the address under which clients and providers reach the API, such as https://pay.example.com",
     "mypay_env": "write development or production",
     "allow_private_targets": "write true or false",
@@ -230,11 +256,32 @@ def _checked(settings: Settings) -> Settings:
         settings.proxies  # noqa: B018 - only whether it can be read
     except ValueError:
         raise SettingsError(f"TRUSTED_PROXIES is not valid: {_WHAT_TO_WRITE['trusted_proxies']}.") from None
+    _check_access(settings)
     if settings.secret_key_previous == settings.secret_key:
         raise SettingsError(f"SECRET_KEY_PREVIOUS is SECRET_KEY itself: {_WHAT_TO_WRITE['secret_key_previous']}.")
     if settings.mypay_env == "production" and (weak := weak_secrets(settings)):
         raise SettingsError(f"{weak[0]} is too short for production: {_WHAT_TO_WRITE[weak[0].lower()]}.")
     return settings
+
+
+def _check_access(settings: Settings) -> None:
+    for name in ("redis_ca_file", "kafka_ca_file"):
+        path = getattr(settings, name)
+        if path is not None and not _is_bundle(path):
+            raise SettingsError(f"{name.upper()} is not valid: {_WHAT_TO_WRITE[name]}.")
+    login = (settings.kafka_sasl_username, settings.kafka_sasl_password)
+    if settings.kafka_security_protocol.startswith("SASL") and None in login:
+        wanted = "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+        raise SettingsError(f"KAFKA_SECURITY_PROTOCOL is {settings.kafka_security_protocol}: set {wanted} too.")
+
+
+def _is_bundle(path: str) -> bool:
+    """Whether the file holds certificates."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # ssl.SSLError included
+        return False
+    return True
 
 
 def _check_url(variable: str, url: str) -> None:

@@ -14,7 +14,7 @@ from gateway import crash_points, logs
 from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings, place, weak_secrets
 from gateway.store import credentials, directory
-from gateway.store.database import CONNECTION_LOST, connect
+from gateway.store.database import CONNECTION_LOST, Connection, connect
 from gateway.store.migrate import SchemaError, check_schema
 
 log = structlog.get_logger(__name__)
@@ -59,10 +59,14 @@ async def _check(settings: Settings) -> None:
     connection = await connect(settings)
     try:
         await check_schema(connection)
-        sealer = Sealer(*settings.keys("seal"))
-        sample = await directory.some_sealed_settings(connection, sealer.known)
+        await opens_what_is_sealed(connection, Sealer(*settings.keys("seal")))
     finally:
         await connection.close()
+
+
+async def opens_what_is_sealed(connection: Connection, sealer: Sealer) -> None:
+    """Open one of the stored credentials, under a key that we may lack if there is such. Raises `SealBroken`."""
+    sample = await directory.some_sealed_settings(connection, sealer.known)
     if sample is not None:
         account, sealed = sample
         credentials.open_settings(

@@ -34,6 +34,7 @@ from gateway.crash_points import crash_point
 from gateway.settings import Settings
 from gateway.store.database import CONNECTION_LOST, DATA_ERRORS
 from streams import topics
+from streams.access import security, servers
 from streams.watchdog import end_process
 
 MAX_RECORDS: Final = 200
@@ -92,7 +93,8 @@ def is_infrastructure(error: BaseException) -> bool:
 def create_broker(settings: Settings) -> KafkaBroker:
     """A broker that only consumes (`Publisher` sends), and hands every record over whatever its bytes are."""
     return KafkaBroker(
-        topics.servers(settings),
+        servers(settings),
+        security=security(settings),
         client_id="mypay",
         consumer_only=True,
         parser=_parse,

@@ -24,12 +24,11 @@ from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings
 from gateway.store.database import Pool
 from gateway.store.directory import AccountRow
-from gateway.store.vault import AccountUnknown, Vault
+from gateway.store.vault import AccountUnknown, Vault, network_for
 from gateway.telemetry import NOWHERE, Origin
 from gateway.usecases.brief import brief
 from gateway.usecases.record_outcome import Recorder
 from providers import contract
-from providers.addresses import PublicNetwork
 from providers.contract import Card, ConfigurationMissing, Declined, MobileMoney, Outcome, ProviderSpec
 from providers.declines import DeclineCode
 from providers.redaction import presentable, secrets_of
@@ -275,13 +274,6 @@ class Executor:
             await asyncio.wait(self._tasks, timeout=limit_s)
         for caller in self._callers.values():
             await caller.aclose()
-
-
-def network_for(settings: Settings, account: AccountRow, base_url: str) -> PublicNetwork | None:
-    """A merchant chose the address: it must be on the public internet, unless the installation itself says more."""
-    ours = base_url == settings.simulators.get(account.provider)
-    anywhere = settings.private_targets and not account.livemode
-    return None if ours or anywhere else PublicNetwork()
 
 
 def _private(order: contract.Operation, account: AccountRow, settings: Struct) -> Private:

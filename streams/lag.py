@@ -18,6 +18,7 @@ from gateway.metrics import METRICS
 from gateway.settings import Settings
 from providers.registry import PROVIDERS
 from streams import topics
+from streams.access import access
 
 GROUP: Final = "executor"
 GROUPS: Final[Mapping[str, Callable[[str], str]]] = {GROUP: topics.commands, "callbacks": topics.callbacks}
@@ -45,9 +46,9 @@ class Lag:
                 await asyncio.sleep(self._every_s)
 
     async def _watch(self) -> None:
-        servers = topics.servers(self._settings)
-        admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_MS)
-        consumer = AIOKafkaConsumer(bootstrap_servers=servers, request_timeout_ms=REQUEST_MS)
+        reached = access(self._settings)
+        admin = AIOKafkaAdminClient(**reached, request_timeout_ms=REQUEST_MS)
+        consumer = AIOKafkaConsumer(**reached, request_timeout_ms=REQUEST_MS)
         try:
             await admin.start()
             await consumer.start()

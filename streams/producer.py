@@ -23,6 +23,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder  # type: ignore[i
 
 from gateway.settings import Settings
 from streams import topics
+from streams.access import access
 
 BATCH_BYTES: Final = 256 * 1024
 REQUEST_TIMEOUT_MS: Final = 10_000
@@ -146,7 +147,7 @@ class Producer:
 
     def _new_client(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=topics.servers(self._settings),
+            **access(self._settings),
             client_id="mypay",
             acks="all",
             enable_idempotence=False,

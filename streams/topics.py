@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_co
 
 from gateway.settings import Settings
 from providers.registry import PROVIDERS
+from streams.access import access
 
 EVENTS_LIVE: Final = "payments.events"
 EVENTS_TEST: Final = "payments.events.test"
@@ -66,17 +67,12 @@ def logical(settings: Settings, name: str) -> str:
     return name.removeprefix(settings.kafka_prefix)
 
 
-def servers(settings: Settings) -> list[str]:
-    """The brokers to ask first, as "host:port"."""
-    return [server.strip() for server in settings.kafka_bootstrap_servers.split(",")]
-
-
 async def create_topics(settings: Settings, names: Sequence[str] | None = None) -> None:
     """Create the topics (default: all) that are missing; those that exist stay as they are.
 
     Raises aiokafka's `KafkaError` when the cluster cannot be reached or refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=_ADMIN_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**access(settings), request_timeout_ms=_ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
         answer = await admin.create_topics([_new_topic(settings, name) for name in names or every_topic()])

@@ -19,7 +19,8 @@ CLOSE_S: Final = 2.0
 
 # SQLSTATE classes and codes, and what they ask of whoever sent the statement.
 DATA_ERRORS: Final = ("22", "23", "54")  # this row is bad: its values, a constraint, or their size
-TRY_AGAIN: Final = ("40001", "40P01", "55P03", "57014")  # serialisation, deadlock, lock or statement time-out
+# Serialisation, deadlock, lock or statement time-out; a plan from before a migration changed the table.
+TRY_AGAIN: Final = ("40001", "40P01", "55P03", "57014", "0A000")
 _SERVER: Final = {
     "application_name": "mypay",
     "timezone": "UTC",

@@ -78,6 +78,12 @@ async def account(connection: Connection, account_id: UUID) -> AccountRow | None
     return AccountRow(**row) if row else None
 
 
+async def enabled_accounts(connection: Connection) -> list[AccountRow]:
+    """The enabled accounts of all merchants, those changed last first: for operators."""
+    rows = await connection.fetch(f"{_ACCOUNT} where enabled order by updated_at desc, id")
+    return [AccountRow(**row) for row in rows]
+
+
 async def account_by_token(connection: Connection, provider: str, token: str) -> AccountRow | None:
     """The account whose callbacks come to this address; disabled ones too, since their payments still settle."""
     row = await connection.fetchrow(f"{_ACCOUNT} where callback_token = $1 and provider = $2", token, provider)

@@ -201,21 +201,22 @@ _JSON: Final[dict[str, Any]] = {
 
 def read_payment(record: Record | dict[str, Any]) -> Payment:
     """A row of `payments` as a record of the domain."""
-    return Payment(**_typed(record, {"status": Status, "kind": Kind}))
+    return Payment(**_typed(Payment, record, {"status": Status, "kind": Kind}))
 
 
 def read_refund(record: Record) -> Refund:
     """A row of `refunds` as a record of the domain."""
-    return Refund(**_typed(record, {"status": RefundStatus}))
+    return Refund(**_typed(Refund, record, {"status": RefundStatus}))
 
 
 def read_operation(record: Record) -> Operation:
     """A row of `operations` as a record of the domain."""
-    return Operation(**_typed(record, {"state": State, "verb": Verb}))
+    return Operation(**_typed(Operation, record, {"state": State, "verb": Verb}))
 
 
-def _typed(record: Record | dict[str, Any], enums: dict[str, Any]) -> dict[str, Any]:
-    values = dict(record)
+def _typed(kind: type[msgspec.Struct], record: Record | dict[str, Any], enums: dict[str, Any]) -> dict[str, Any]:
+    """The members of `kind`: a column that a newer migration added means nothing here."""
+    values = {name: value for name, value in record.items() if name in kind.__struct_fields__}
     for name, read in _JSON.items():
         if values.get(name) is not None:
             values[name] = read(values[name])

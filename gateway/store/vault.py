@@ -1,5 +1,6 @@
 """Accounts' credentials, opened once per version and kept in memory: a version never changes."""
 
+from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -9,8 +10,10 @@ from gateway.sealing import Sealer
 from gateway.settings import Settings
 from gateway.store import credentials, directory
 from gateway.store.cache import Cache
+from gateway.store.configured_accounts import StoredAccount
 from gateway.store.database import Pool
 from gateway.store.directory import AccountRow
+from providers.addresses import PublicNetwork
 
 ACCOUNT_AGE_S = 2.0
 FOR_EVER_S = float("inf")
@@ -18,6 +21,16 @@ FOR_EVER_S = float("inf")
 
 class AccountUnknown(Exception):
     """There is no such account, or no such version of its settings."""
+
+
+AnyAccount: TypeAlias = AccountRow | StoredAccount
+
+
+def network_for(settings: Settings, account: AnyAccount, base_url: str) -> PublicNetwork | None:
+    """A merchant chose the address: it must be on the public internet, unless the installation itself says more."""
+    ours = base_url == settings.simulators.get(account.provider)
+    anywhere = settings.private_targets and not account.livemode
+    return None if ours or anywhere else PublicNetwork()
 
 
 class Vault:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import redis.asyncio
@@ -27,16 +27,22 @@ def client(settings: Settings, *, patience_s: float | None = None) -> "redis.asy
     """
     if settings.redis_host is None:
         return None
-    host, port = settings.redis_host, settings.redis_port
-    if patience_s is not None:
-        return redis.asyncio.Redis(
-            host=host,
-            port=port,
-            socket_timeout=patience_s,
-            socket_connect_timeout=patience_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-    return redis.asyncio.Redis(host=host, port=port, socket_timeout=1.0, socket_connect_timeout=0.5)
+    once: dict[str, Any] = {} if patience_s is None else {"retry": Retry(NoBackoff(), 0)}
+    return redis.asyncio.Redis(
+        **access(settings), **once, socket_timeout=patience_s or 1.0, socket_connect_timeout=patience_s or 0.5
+    )
+
+
+def access(settings: Settings) -> dict[str, Any]:
+    """Where Redis is, its login, and TLS that checks its certificate and name."""
+    return {
+        "host": settings.redis_host,
+        "port": settings.redis_port,
+        "username": settings.redis_username,
+        "password": settings.redis_password,
+        "ssl": settings.redis_tls,
+        **({"ssl_ca_certs": settings.redis_ca_file, "ssl_check_hostname": True} if settings.redis_tls else {}),
+    }
 
 
 def channel(process: str) -> str:

@@ -11,9 +11,10 @@ from gateway import ids
 from gateway.payments.errors import MyPayError
 from gateway.payments.views import timestamp
 from gateway.services import Services
+from gateway.settings import Settings
 from gateway.store import configured_accounts as store
-from gateway.store.configured_accounts import StoredAccount
 from gateway.store.database import Connection
+from gateway.store.vault import AnyAccount, Vault, network_for
 from gateway.usecases.configure import Asker, Change, Configured, configure, replay
 from gateway.usecases.manage_accounts import LastCheck, callback_url, shown
 from providers.checking import Finding, check_flow, finding
@@ -42,7 +43,7 @@ async def check(services: Services, asker: Asker, account_id: UUID) -> Configure
     if _under_way.locked():
         raise MyPayError("unavailable", "Too many accounts are being checked.")
     async with _under_way:
-        found = await _ask(services, account)
+        found = await ask(services.settings, services.vault, account)
 
     async def work(connection: Connection, now: datetime) -> Change:
         last_check = LastCheck(result=found.result, code=found.code, detail=found.detail, checked_at=timestamp(now))
@@ -60,20 +61,22 @@ async def check(services: Services, asker: Asker, account_id: UUID) -> Configure
     return await configure(services, asker, work)
 
 
-async def _ask(services: Services, account: StoredAccount) -> Finding:
+async def ask(settings: Settings, vault: Vault, account: AnyAccount, *, limit_s: float = CHECK_S) -> Finding:
+    """Ask the provider within `limit_s`. Raises `SealBroken`."""
     spec = PROVIDERS[account.provider]
     sent: list[bool] = []
     try:
-        settings = await services.vault.settings(account.id, account.settings_version)
-        caller = Caller(spec, settings, spec.base_url(settings, account.livemode))
+        credentials = await vault.settings(account.id, account.settings_version)
+        base_url = spec.base_url(credentials, account.livemode)
+        caller = Caller(spec, credentials, base_url, network=network_for(settings, account, base_url))
     except ConfigurationMissing as error:
         return finding(NotSent(detail=str(error)), sent=False)
     try:
         outcome: Outcome = await caller.call(
-            check_flow(spec, settings, callback_url(services, account)),
-            deadline_s=min(CHECK_S, spec.deadline_s),
+            check_flow(spec, credentials, callback_url(settings, account)),
+            deadline_s=min(limit_s, spec.deadline_s),
             after_send=lambda: sent.append(True),
         )
     finally:
         await caller.aclose()
-    return finding(presentable(outcome, secrets_of(settings)), sent=bool(sent))
+    return finding(presentable(outcome, secrets_of(credentials)), sent=bool(sent))

@@ -12,11 +12,13 @@ from gateway import account_settings, ids
 from gateway.payments.errors import MyPayError
 from gateway.payments.views import encode, timestamp
 from gateway.services import Services
+from gateway.settings import Settings
 from gateway.store import configured_accounts as store
 from gateway.store.accounts import CALLBACK_TOKEN_BYTES, market_of
 from gateway.store.configured_accounts import StoredAccount
 from gateway.store.credentials import open_settings, seal_settings
 from gateway.store.database import Connection
+from gateway.store.vault import AnyAccount
 from gateway.usecases.configure import Asker, Change, Configured, configure
 from providers.checking import Result
 from providers.registry import PROVIDERS
@@ -187,7 +189,7 @@ def shown(services: Services, account: StoredAccount) -> bytes:
             enabled=account.enabled,
             priority=account.priority,
             settings=account_settings.masked(_opened(services, account)),
-            callback_url=callback_url(services, account),
+            callback_url=callback_url(services.settings, account),
             last_check=None if account.last_check is None else _decode_check(account.last_check),
             created_at=timestamp(account.created_at),
             updated_at=timestamp(account.updated_at),
@@ -195,6 +197,6 @@ def shown(services: Services, account: StoredAccount) -> bytes:
     )
 
 
-def callback_url(services: Services, account: StoredAccount) -> str:
+def callback_url(settings: Settings, account: AnyAccount) -> str:
     """Where the provider reports about this account."""
-    return f"{services.settings.public_url}/callbacks/{account.provider}/{account.callback_token}"
+    return f"{settings.public_url}/callbacks/{account.provider}/{account.callback_token}"

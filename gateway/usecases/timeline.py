@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway import ids
 from gateway.payments.model import Operation, Payment
-from gateway.payments.views import encode, timestamp
+from gateway.payments.views import encode, public_id, timestamp
 from gateway.store import audit, callback_log, exchanges, payments, webhook_deliveries
 from gateway.store import timeline as store
 from gateway.store.audit import StoredAudit
@@ -70,8 +70,12 @@ class _Entry(Struct, frozen=True):
 async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, payment_id: UUID) -> list[bytes] | None:
     """The entries as JSON, oldest first; None when there is no such payment of this merchant and mode."""
     payment = await payments.get(connection, merchant_id, livemode, payment_id)
-    if payment is None:
-        return None
+    return None if payment is None else [encode(each) for each in await told_of(connection, payment)]
+
+
+async def told_of(connection: Connection, payment: Payment) -> list[TimelineEntry]:
+    """The entries of a payment or payout, oldest first."""
+    payment_id, merchant_id, livemode = payment.id, payment.merchant_id, payment.livemode
     operations = await store.operations(connection, payment_id)
     entries, named = [_route(payment)], [each.id for each in operations]
     kept = await exchanges.of_operations(connection, merchant_id, named, MOST_EXCHANGES)
@@ -85,7 +89,7 @@ async def timeline(connection: Connection, merchant_id: UUID, livemode: bool, pa
     entries += map(_event, told.values())
     attempts = await webhook_deliveries.attempts(connection, merchant_id, list(told))
     entries += [_delivery(each, told[each.event_id]) for each in attempts]
-    shown_id = ids.show(ids.PAYMENT, payment_id)
+    shown_id = public_id(payment)
     decided = await audit.page(connection, merchant_id, livemode, object_id=shown_id, limit=MOST_DECISIONS)
     entries += map(_decision, decided)
     return [_shown(each) for each in sorted(entries, key=_place)]
@@ -96,15 +100,13 @@ def _place(entry: _Entry) -> tuple[datetime, int]:
     return entry.at, _ORDER.index(entry.kind)
 
 
-def _shown(entry: _Entry) -> bytes:
-    return encode(
-        TimelineEntry(
-            at=timestamp(entry.at),
-            kind=entry.kind,
-            operation=None if entry.operation is None else ids.show(ids.OPERATION, entry.operation),
-            summary=entry.summary,
-            evidence=entry.evidence,
-        )
+def _shown(entry: _Entry) -> TimelineEntry:
+    return TimelineEntry(
+        at=timestamp(entry.at),
+        kind=entry.kind,
+        operation=None if entry.operation is None else ids.show(ids.OPERATION, entry.operation),
+        summary=entry.summary,
+        evidence=entry.evidence,
     )
 
 

@@ -20,6 +20,7 @@ from tests.docs.pages import CHECKOUT, PAGES, agrees, blocks, prose_of, shell_li
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HOSTS = {
+    *("pay.example.com", "app"),  # in docs/guides/deploy.md
     *("localhost", "127.0.0.1", "cpay.example", "api.acme.example", "bank.example"),
     *("www.standardwebhooks.com", "keepachangelog.com", "semver.org", "html.spec.whatwg.org"),
 }
@@ -27,7 +28,7 @@ HOSTS = {
 # JSON pointer, a device.
 ROOTS = {
     *("v1", "callbacks", "health", "metrics", "openapi.json", "errors", "docs", "return", "mypay"),
-    *("_simulator", "api", "amount", "dev", "oauth2", "pay"),
+    *("_simulator", "tmp", "api", "amount", "dev", "oauth2", "pay"),
 }
 REDIRECTS = re.compile(r" (?:\d?>|\||&|\\$)")
 DENIALS = re.compile(r"\b(never|not|no|nobody)\b", re.IGNORECASE)

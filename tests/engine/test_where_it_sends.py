@@ -8,8 +8,8 @@ import pytest
 from gateway import ids
 from gateway.settings import Settings
 from gateway.store.directory import AccountRow
+from gateway.store.vault import network_for
 from providers.contract import Secret
-from streams.executor import network_for
 
 SIMULATOR, ELSEWHERE = "http://127.0.0.1:5101", "https://pay.example"
 

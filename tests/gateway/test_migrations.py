@@ -91,9 +91,9 @@ def test_the_schema_is_checked(empty_database: str) -> None:
         on(empty_database, migrate.check_schema)
     migrate.migrate(empty_database)
     on(empty_database, migrate.check_schema)
-    on(empty_database, lambda connection: connection.execute("update alembic_version set version_num = '0000'"))
+    on(empty_database, lambda connection: connection.execute("update alembic_version set version_num = '0001'"))
     with pytest.raises(
-        SchemaError, match=rf"^The database is at revision 0000 .* {migrate.code_revision()}: run `mypay"
+        SchemaError, match=rf"^The database is at revision 0001 .* {migrate.code_revision()}: run `mypay"
     ):
         on(empty_database, migrate.check_schema)
 

@@ -1,0 +1,1 @@
+"""`mypay doctor`: looks at everything that an installation needs, at once, and says what to do about what is wrong."""
