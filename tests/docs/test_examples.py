@@ -61,7 +61,9 @@ def test_there_is_something_to_run() -> None:
         "docs/guides/routing.md",
         "docs/guides/people-and-keys.md",
         "docs/guides/receive-webhooks.md",
+        "docs/guides/refunds-and-payouts.md",
         "docs/guides/run.md",
+        "docs/quickstart.md",
     }
 
 
