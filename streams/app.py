@@ -105,6 +105,7 @@ class Worker:
                 recorder=recorder,
                 announcements=announcements,
                 behind=lambda: lag.behind,
+                reachable=lambda: publisher.connected,
             )
             self._work(stack, "sweeper", sweeper.run())
             self._work(stack, "retention", Retention(settings, pool, clock).run())

@@ -54,7 +54,9 @@ class Lag:
                 self.behind = frozenset(name for name, lag in lags.items() if lag > self._lag_max)
                 await asyncio.sleep(self._every_s)
         finally:
-            await consumer.stop()
+            # In a task of its own: aiokafka's fetcher, stopped between two tries, raises a CancelledError at whoever
+            # stops it, and that would end the whole worker while Kafka is away.
+            await asyncio.wait([asyncio.create_task(consumer.stop())])
             await admin.close()
 
     async def _lag(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, provider: str) -> int:

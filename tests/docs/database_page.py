@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,7 +32,8 @@ with a CHECK.
 DIAGRAM = """
 A solid line is a foreign key. A dotted line is a column that names a row without one: the tables that every payment
 writes have no foreign keys, so that a write locks no row of configuration and a table can move to another server.
-`merchant_id` is in nearly every table and in the `where` of nearly every statement; its dotted lines are left out.
+`merchant_id` is in nearly every table and in the `where` of nearly every statement; its dotted lines are left out, and
+so are tables without any line.
 """
 
 _COLUMNS = """
@@ -119,17 +120,23 @@ def _column(row: asyncpg.Record, constrained: Mapping[tuple[str, str], str]) -> 
 
 def diagram(found: Sequence[Table]) -> str:
     """Tables with the columns that identify rows or name others, and the lines between them."""
-    lines = ["erDiagram"]
-    for each in found:
-        shown = [column for column in each.columns if column.key or column.target]
-        lines += [f"    {each.name} {{", *(f"        {_attribute(column)}" for column in shown), "    }"]
-    for each in found:
-        for column in each.columns:
-            if column.target and (column.target, column.key) != (each.name, True):
-                line = "--" if column.constrained else ".."
-                many = "o|" if column.key and sum(one.key for one in each.columns) == 1 else "o{"
-                lines.append(f"    {column.target} ||{line}{many} {each.name} : {column.name}")
-    return mermaid(*lines)
+    lines = [line for each in found for line in _lines(each)]
+    named = {word for line in lines for word in line.split()}
+    boxes = [line for each in found if each.name in named for line in _box(each)]
+    return mermaid("erDiagram", *boxes, *lines)
+
+
+def _lines(each: Table) -> Iterator[str]:
+    alone = sum(column.key for column in each.columns) == 1
+    for column in each.columns:
+        if column.target and column.target != each.name:
+            line, many = "--" if column.constrained else "..", "o|" if column.key and alone else "o{"
+            yield f"    {column.target} ||{line}{many} {each.name} : {column.name}"
+
+
+def _box(each: Table) -> list[str]:
+    shown = [_attribute(column) for column in each.columns if column.key or column.target]
+    return [f"    {each.name} {{", *(f"        {attribute}" for attribute in shown), "    }"]
 
 
 def _attribute(column: Column) -> str:
@@ -140,11 +147,14 @@ def _attribute(column: Column) -> str:
 def section(each: Table) -> tuple[str, ...]:
     """One table: its columns and its indexes."""
     kept = "A partition for each day, by the time in the id." if each.partitioned else ""
-    rows = [
-        (code(column.name), _kind(column), code(column.target) if column.target else "") for column in each.columns
-    ]
+    rows = [(code(column.name), _kind(column), code(column.target) if column.target else "") for column in each.columns]
     indexes = [f"- {code(name)}: {code(definition)}" for name, definition in each.indexes]
-    parts = (f"## {code(each.name)}", kept, table(["column", "type", "names"], rows), "\n".join(["Indexes:", "", *indexes]))
+    parts = (
+        f"## {code(each.name)}",
+        kept,
+        table(["column", "type", "names"], rows),
+        "\n".join(["Indexes:", "", *indexes]),
+    )
     return tuple(filter(None, parts))
 
 

@@ -27,6 +27,8 @@ DOCS: Final = CHECKOUT / "docs"
 CONFIG: Final = DOCS / "zensical.toml"
 OUTPUT: Final = CHECKOUT / "build/site"
 ASSETS: Final = ("site.css",)
+# Diagrams in their own size, to be scrolled, where the builder would shrink them until nobody can read them.
+OWN_SIZE: Final = json.dumps({kind: {"useMaxWidth": False} for kind in ("er", "flowchart", "sequence", "state")})
 LINK: Final = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s:]*)\)")
 FENCED: Final = re.compile(r"(^ *```.*\n(?:.*\n)*? *```$)", re.MULTILINE)
 
@@ -90,7 +92,8 @@ def place(page: Path) -> str:
 def nav_pages() -> list[Path]:
     """Every page of the nav, relative to the checkout."""
     places = {place(page): page for page in [*_outside(), *(path.relative_to(CHECKOUT) for path in DOCS.rglob("*.md"))]}
-    return [places.get(name, Path("docs") / name) for name in names(config()["project"]["nav"])]
+    nav = names(config()["project"]["nav"])
+    return [places.get(name, Path("docs") / name) for name in nav if name.endswith(".md")]
 
 
 def _outside() -> list[Path]:
@@ -105,6 +108,7 @@ def staged(page: Path, pages: set[Path]) -> str:
     text = "".join(parts)
     if "```mermaid" in text:
         up = "../" * place(page).count("/")
+        text = text.replace("```mermaid\n", f"```mermaid\n%%{{init: {OWN_SIZE}}}%%\n")
         text += f'\n<script src="{up}assets/mermaid.js"></script>\n'
     return text
 
@@ -146,7 +150,7 @@ def stage(directory: Path) -> None:
     (docs / "assets/mermaid.js").write_bytes(files("mermaidx").joinpath("assets/mermaid.js").read_bytes())
     contract = document("http://localhost:5000", version("mypay"))
     _write(docs / "reference/openapi.json", contract.decode())
-    _write(docs / "reference/openapi.html", api_page(json.loads(contract)).decode())
+    _write(docs / "reference/openapi.html", api_page(json.loads(contract)).decode().replace('"/openapi', '"openapi'))
     _write(directory / "zensical.toml", toml(config()))
 
 
