@@ -26,6 +26,11 @@ from tests.support.parts import RUN, Parts, begin_run, end_run, fresh_database, 
 ROLES: Final = ("executor", "relay", "callbacks", "sweeper")
 RATE, SECONDS, IDLE_S = 40, 25, 10.0
 STAGES: Final = ("API", "executor", "relay", "callbacks", "sweeper", "PostgreSQL", "Kafka", "Valkey")
+PARTS: Final = {  # where each lives, and one of its arguments
+    "PostgreSQL": ("postgres", "data"),
+    "Kafka": ("kafka", "server.properties"),
+    "Valkey": ("valkey", "--port"),
+}
 TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 _ROWS: Final = "select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables"
@@ -148,23 +153,32 @@ def _families(mypay: Installation) -> dict[str, list[int]]:
     """The processes of each stage. PostgreSQL's are counted at their postmaster and its children, anew each time."""
     ours = {"API" if name == "api" else name: handle.process.pid for name, handle in mypay.processes.items()}
     run = Path(os.environ[RUN])
-    parts = {
-        "PostgreSQL": _with_argument(run / "postgres/data"),
-        "Kafka": _with_argument(run / "kafka/server.properties"),
-        "Valkey": _with_argument(run / "valkey"),
+    servers = {
+        "PostgreSQL": ("postgres", "data"),
+        "Kafka": ("kafka", "server.properties"),
+        "Valkey": ("valkey", "--port"),
     }
+    parts = {stage: _process(run / part, argument) for stage, (part, argument) in servers.items()}
     return {stage: _tree(pid) for stage, pid in {**ours, **parts}.items() if stage in STAGES}
 
 
-def _with_argument(path: Path) -> int:
-    """The oldest process among whose arguments the path is."""
-    wanted = str(path.resolve()).encode()
+def _process(directory: Path, argument: str) -> int:
+    """The oldest process of a part: its output goes to the part's directory, and it has such an argument."""
     found = [
         int(process.name)
         for process in Path("/proc").iterdir()
-        if process.name.isdecimal() and any(wanted in each for each in _arguments(process))
+        if process.name.isdecimal()
+        and any(argument.encode() in each for each in _arguments(process))
+        and _output(process).is_relative_to(directory.resolve())
     ]
     return min(found)
+
+
+def _output(process: Path) -> Path:
+    try:
+        return (process / "fd/1").readlink()
+    except OSError:
+        return Path()
 
 
 def _arguments(process: Path) -> list[bytes]:
