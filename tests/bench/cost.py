@@ -26,11 +26,7 @@ from tests.support.parts import RUN, Parts, begin_run, end_run, fresh_database, 
 ROLES: Final = ("executor", "relay", "callbacks", "sweeper")
 RATE, SECONDS, IDLE_S = 40, 25, 10.0
 STAGES: Final = ("API", "executor", "relay", "callbacks", "sweeper", "PostgreSQL", "Kafka", "Valkey")
-PARTS: Final = {  # where each lives, and one of its arguments
-    "PostgreSQL": ("postgres", "data"),
-    "Kafka": ("kafka", "server.properties"),
-    "Valkey": ("valkey", "--port"),
-}
+PARTS: Final = {"PostgreSQL": "postgres", "Kafka": "kafka", "Valkey": "valkey"}  # their directories in a run
 TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 _ROWS: Final = "select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables"
@@ -158,20 +154,14 @@ def _families(mypay: Installation) -> dict[str, list[int]]:
         "Kafka": ("kafka", "server.properties"),
         "Valkey": ("valkey", "--port"),
     }
-    parts = {stage: _process(run / part, argument) for stage, (part, argument) in servers.items()}
+    parts = {stage: _process(run / directory) for stage, directory in PARTS.items()}
     return {stage: _tree(pid) for stage, pid in {**ours, **parts}.items() if stage in STAGES}
 
 
-def _process(directory: Path, argument: str) -> int:
-    """The oldest process of a part: its output goes to the part's directory, and it has such an argument."""
-    found = [
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdecimal()
-        and any(argument.encode() in each for each in _arguments(process))
-        and _output(process).is_relative_to(directory.resolve())
-    ]
-    return min(found)
+def _process(directory: Path) -> int:
+    """The oldest process whose output goes to the directory: it keeps its log there."""
+    processes = (each for each in Path("/proc").iterdir() if each.name.isdecimal())
+    return min(int(each.name) for each in processes if _output(each).is_relative_to(directory.resolve()))
 
 
 def _output(process: Path) -> Path:
@@ -179,13 +169,6 @@ def _output(process: Path) -> Path:
         return (process / "fd/1").readlink()
     except OSError:
         return Path()
-
-
-def _arguments(process: Path) -> list[bytes]:
-    try:
-        return (process / "cmdline").read_bytes().split(b"\0")
-    except OSError:  # it has ended
-        return []
 
 
 def _tree(pid: int) -> list[int]:
