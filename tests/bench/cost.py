@@ -149,11 +149,6 @@ def _families(mypay: Installation) -> dict[str, list[int]]:
     """The processes of each stage. PostgreSQL's are counted at their postmaster and its children, anew each time."""
     ours = {"API" if name == "api" else name: handle.process.pid for name, handle in mypay.processes.items()}
     run = Path(os.environ[RUN])
-    servers = {
-        "PostgreSQL": ("postgres", "data"),
-        "Kafka": ("kafka", "server.properties"),
-        "Valkey": ("valkey", "--port"),
-    }
     parts = {stage: _process(run / directory) for stage, directory in PARTS.items()}
     return {stage: _tree(pid) for stage, pid in {**ours, **parts}.items() if stage in STAGES}
 
