@@ -26,7 +26,9 @@ from tests.docs.pages import CHECKOUT, text_of
 DOCS: Final = CHECKOUT / "docs"
 CONFIG: Final = DOCS / "zensical.toml"
 OUTPUT: Final = CHECKOUT / "build/site"
-ASSETS: Final = ("site.css",)
+ASSETS: Final = sorted(  # whatever else is in docs/, such as a schema to download
+    path.relative_to(CHECKOUT) for path in DOCS.rglob("*.*") if path.suffix != ".md" and path != CONFIG
+)
 # Diagrams in their own size, to be scrolled, where the builder would shrink them until nobody can read them.
 OWN_SIZE: Final = json.dumps({kind: {"useMaxWidth": False} for kind in ("er", "flowchart", "sequence", "state")})
 LINK: Final = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s:]*)\)")
@@ -101,10 +103,10 @@ def _outside() -> list[Path]:
     return [source(name) for name in names(nav) if name.startswith("../")]
 
 
-def staged(page: Path, pages: set[Path]) -> str:
-    """The page's Markdown for the builder."""
+def staged(page: Path, there: set[Path]) -> str:
+    """The page's Markdown for the builder. `there` are the files of the site, by where they are in the checkout."""
     parts = FENCED.split(text_of(page))
-    parts[::2] = [LINK.sub(lambda found: _link(page, pages, found[1], found[2]), prose) for prose in parts[::2]]
+    parts[::2] = [LINK.sub(lambda found: _link(page, there, found[1], found[2]), prose) for prose in parts[::2]]
     text = "".join(parts)
     if "```mermaid" in text:
         up = "../" * place(page).count("/")
@@ -113,15 +115,15 @@ def staged(page: Path, pages: set[Path]) -> str:
     return text
 
 
-def _link(page: Path, pages: set[Path], words: str, target: str) -> str:
+def _link(page: Path, there: set[Path], words: str, target: str) -> str:
     path, _, anchor = target.partition("#")
     file = Path(posixpath.normpath(posixpath.join(page.parent.as_posix(), path))) if path else page
     if file == Path("README.md"):
         file, anchor = Path("docs/index.md"), ""
-    if file not in pages:
+    if file not in there:
         return words
-    there = posixpath.relpath(place(file), posixpath.dirname(place(page)) or ".")
-    return f"[{words}]({there}{'#' if anchor else ''}{anchor})"
+    way = posixpath.relpath(place(file), posixpath.dirname(place(page)) or ".")
+    return f"[{words}]({way}{'#' if anchor else ''}{anchor})"
 
 
 def build(output: Path = OUTPUT) -> None:
@@ -141,12 +143,12 @@ def build(output: Path = OUTPUT) -> None:
 def stage(directory: Path) -> None:
     """Write what the builder reads."""
     docs = directory / "docs"
-    pages = set(nav_pages())
+    pages = nav_pages()
     for page in pages:
-        _write(docs / place(page), staged(page, pages))
-    for name in ASSETS:
-        _write(docs / name, (DOCS / name).read_text(encoding="utf-8"))
-    (docs / "assets").mkdir()
+        _write(docs / place(page), staged(page, {*pages, *ASSETS}))
+    for asset in ASSETS:
+        _write(docs / place(asset), text_of(asset))
+    (docs / "assets").mkdir(exist_ok=True)
     (docs / "assets/mermaid.js").write_bytes(files("mermaidx").joinpath("assets/mermaid.js").read_bytes())
     contract = document("http://localhost:5000", version("mypay"))
     _write(docs / "reference/openapi.json", contract.decode())
