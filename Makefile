@@ -27,6 +27,10 @@ check: $(READY) ## style, formatting, types and the direction of imports
 bench: $(READY) ## measure throughput and latency
 	$(BIN)/python -m tests.bench
 
+.PHONY: site
+site: $(READY) ## build the documentation as a site, in build/site
+	@$(BIN)/python -m tests.docs.site
+
 search: $(READY) ## look for what breaks the pure core, with other examples each time
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest tests/simulation tests/properties
 

@@ -119,6 +119,7 @@ class Worker:
                 recorder=recorder,
                 announcements=announcements,
                 behind=lambda: lag.behind,
+                reachable=lambda: publisher.connected,
             )
             self._parts.append(sweeper.pulse)
             self._work(stack, "sweeper", sweeper.run())

@@ -63,7 +63,9 @@ class Lag:
         finally:
             METRICS.consumer_lag.clear()
             self.behind = frozenset()
-            await consumer.stop()
+            # In a task of its own: aiokafka's fetcher, stopped between two tries, raises a CancelledError at whoever
+            # stops it, and that would end the whole worker while Kafka is away.
+            await asyncio.wait([asyncio.create_task(consumer.stop())])
             await admin.close()
 
     async def _measure(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> dict[tuple[str, str], int]:

@@ -90,10 +90,12 @@ class Sweeper:
         recorder: Recorder,
         announcements: Announcements,
         behind: Callable[[], frozenset[str]] = frozenset,
+        reachable: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._pool, self._clock, self._recorder, self._announcements = pool, clock, recorder, announcements
         self._behind = behind  # the providers whose commands pile up already
+        self._reachable = reachable  # whether Kafka is: else every round would only put the next one off
         self._round_s = min(ROUND_S, ROUND_S * settings.pace * 2)
         self._partitions_due = 0.0
         self._silence = Silence(pool)
@@ -138,11 +140,15 @@ class Sweeper:
         return found
 
     async def _publish_operations(self) -> int:
+        if not self._reachable():
+            return 0
         operations = [read_operation(row) for row in await self._fetch(UNPUBLISHED, list(self._behind()))]
         taken = [self._announcements.send(operation) for operation in operations]
         return len(operations) if all(taken) else 0
 
     async def _publish_callbacks(self) -> int:
+        if not self._reachable():
+            return 0
         rows = await self._fetch(CALLBACKS)
         taken = [self._announcements.callback(row["id"], row["provider"]) for row in rows]
         return len(rows) if all(taken) else 0

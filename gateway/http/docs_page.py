@@ -32,8 +32,8 @@ body{{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:
 code,pre{{font:13px/1.5 ui-monospace,monospace}} h2{{margin-top:2.5em}} h2,summary{{border-bottom:1px solid #8884}}
 table{{border-collapse:collapse;width:100%;margin:.5em 0}}
 td,th{{text-align:left;vertical-align:top;padding:.2em .8em .2em 0;border-bottom:1px solid #8882}}
-details{{margin:.5em 0}} summary{{cursor:pointer;padding:.3em 0}}
-summary b{{display:inline-block;min-width:4.5em}} nav a{{margin-right:1em}}
+details{{margin:.5em 0;overflow-x:auto}} summary{{cursor:pointer;padding:.3em 0}}
+summary b{{display:inline-block;min-width:4.5em}} nav a{{display:inline-block;margin-right:1em}}
 pre{{overflow:auto;padding:.7em;background:#8881}}
 </style></head><body>
 <h1>MyPay API {version}</h1>

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import controls, flusher, reading, report, spans, streams, webhooks
+from tests.bench import controls, cost, flusher, reading, report, spans, streams, webhooks
 from tests.bench.load import measure
 from tests.bench.report import Row
 from tests.bench.servers import MYPAY, server, shown
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         parts = parts_of_run()
         rows = [*_accept(parts), *_flusher(parts), *_end_to_end(parts), *webhooks.rows(parts), *streams.rows(parts)]
-        rows += [*controls.rows(parts, seconds=SECONDS), *reading.rows(parts)]
+        rows += [*controls.rows(parts, seconds=SECONDS), *reading.rows(parts), *cost.rows(parts)]
     finally:
         end_run()
     report.write(Path("docs/benchmarks.md"), rows, machine())

@@ -13,7 +13,7 @@ PAGES: Final = sorted(
 
 _FENCE: Final = re.compile(r"^ *```(.*)\n((?:.*\n)*?) *```$", re.MULTILINE)
 _VARIES: Final = (  # what differs from run to run
-    (re.compile(r"\b(pay|op|acc|mer|evt|req|cb|usr|key)_[0-9a-z]{26}\b"), r"\1_…"),
+    (re.compile(r"\b(pay|ref|pout|op|acc|mer|evt|req|cb|usr|key)_[0-9a-z]{26}\b"), r"\1_…"),
     (re.compile(r"\bsk_(test|live)_[0-9A-Za-z]{38}\b"), r"sk_\1_…"),
     (re.compile(r'"prefix": "sk_live_\w{4}"'), '"prefix": "…"'),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(?:Z|\+00:00)"), "<time>"),

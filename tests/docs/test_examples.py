@@ -68,8 +68,10 @@ def test_there_is_something_to_run() -> None:
         "docs/guides/routing.md",
         "docs/guides/people-and-keys.md",
         "docs/guides/receive-webhooks.md",
+        "docs/guides/refunds-and-payouts.md",
         "docs/guides/run.md",
         "docs/guides/watch.md",
+        "docs/quickstart.md",
     }
 
 

@@ -22,7 +22,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HOSTS = {
     *("pay.example.com", "app"),  # in docs/guides/deploy.md
     *("localhost", "127.0.0.1", "cpay.example", "api.acme.example", "bank.example"),
-    *("www.standardwebhooks.com", "keepachangelog.com", "semver.org", "html.spec.whatwg.org"),
+    *("www.standardwebhooks.com", "keepachangelog.com", "semver.org", "zensical.org", "html.spec.whatwg.org"),
 }
 # The first step of all that may be written as a path from the root: addresses of the API and of the simulators, a
 # JSON pointer, a device.

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+import pytest
 from aiokafka import AIOKafkaConsumer
 
 from gateway.clock import Clock
@@ -49,26 +51,47 @@ async def test_who_is_behind(settings: Settings) -> None:
     await publisher.stop()
 
 
-async def test_a_provider_that_is_behind_gets_nothing_again(settings: Settings) -> None:
+async def test_a_consumer_that_cancels_whoever_stops_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So aiokafka does when Kafka goes away in the wrong moment; watching goes on."""
+    stops = 0
+
+    async def stop(consumer: AIOKafkaConsumer) -> None:
+        nonlocal stops
+        stops += 1
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", stop)
+    away = msgspec.structs.replace(settings, kafka_bootstrap_servers="127.0.0.1:9")  # nobody listens
+    watch = asyncio.create_task(Lag(away, every_s=0.01).run())
+    await _until(lambda: stops > 1 or watch.done())
+    assert not watch.done()
+    watch.cancel()
+
+
+@pytest.mark.parametrize("held", ["behind", "away"])
+async def test_nothing_again_while_a_provider_is_behind_or_kafka_away(settings: Settings, held: str) -> None:
+    """Or each round would put the next one off, and what was accepted meanwhile would wait on when Kafka is back."""
     async with await create_pool(settings, size=4) as pool:
         await Story.begin(pool, "late")
         await pool.execute("update operations set next_publish_at = now() - interval '1 minute'")
         publisher = Publisher(settings)  # never started: what is offered stays queued
         announcements = Announcements(publisher)
         recorder = Recorder(settings, Clock(), announcements, _nobody())
-        behind: set[str] = {"sandbox"}
+        holds = {held}
         sweeper = Sweeper(
             settings=settings,
             pool=pool,
             clock=Clock(),
             recorder=recorder,
             announcements=announcements,
-            behind=lambda: frozenset(behind),
+            behind=lambda: frozenset({"sandbox"} if "behind" in holds else ()),
+            reachable=lambda: "away" not in holds,
         )
         rounds = asyncio.create_task(sweeper.run())
         await _until(lambda: "partitions" in sweeper.swept)
         assert publisher.queued == 0
-        behind.clear()
+        assert await pool.fetchval("select publishes from operations") == 0
+        holds.clear()
         await _until(lambda: publisher.queued == 1)
         rounds.cancel()
         await recorder.close()
