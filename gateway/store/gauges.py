@@ -23,31 +23,36 @@ TOGETHER_S: Final = 4.0
 
 Refresh: TypeAlias = Callable[[], Awaitable[bool]]  # reads them; whether the database answered
 
+# How long the oldest command and the oldest event have waited, in seconds; what waits for people.
+PREPARED_OLDEST_S: Final = """
+select greatest(coalesce(extract(epoch from now() - min(o.created_at)), 0), 0)::float8
+  from accounts a cross join lateral (
+       select created_at from operations where account_id = a.id and state = 'prepared' order by id limit 1) o
+"""
+UNPUBLISHED_OLDEST_S: Final = """
+select greatest(coalesce(extract(epoch from now() - min(created_at)), 0), 0)::float8 from (
+    (select created_at from events where position is null order by seq limit 1)
+    union all
+    (select created_at from events
+      where position > (select published_position from relay) and position is not null
+      order by position limit 1)) e
+"""
+REVIEWS: Final = "select count(*) from payments where review is not null"
+DEAD_LETTERS: Final = "select count(*) from dead_letters where replayed_at is null"
 # Each statement answers one row, and each of its columns is a gauge.
 READINGS: Final[Mapping[str, tuple[Gauge, ...]]] = {
     """
     select count(*), greatest(coalesce(extract(epoch from now() - min(sent_at)), 0), 0)::float8
       from operations where state = 'unknown' and next_query_at is not null
     """: (METRICS.operations_unknown, METRICS.operations_unknown_oldest_seconds),
-    """
-    select greatest(coalesce(extract(epoch from now() - min(o.created_at)), 0), 0)::float8
-      from accounts a cross join lateral (
-           select created_at from operations where account_id = a.id and state = 'prepared' order by id limit 1) o
-    """: (METRICS.operations_prepared_oldest_seconds,),
-    """
-    select greatest(coalesce(extract(epoch from now() - min(created_at)), 0), 0)::float8 from (
-        (select created_at from events where position is null order by seq limit 1)
-        union all
-        (select created_at from events
-          where position > (select published_position from relay) and position is not null
-          order by position limit 1)) e
-    """: (METRICS.events_unpublished_oldest_seconds,),
+    PREPARED_OLDEST_S: (METRICS.operations_prepared_oldest_seconds,),
+    UNPUBLISHED_OLDEST_S: (METRICS.events_unpublished_oldest_seconds,),
     """
     select greatest(coalesce(extract(epoch from now() - min(received_at)), 0), 0)::float8
       from callbacks where state = 'received'
     """: (METRICS.callbacks_waiting_oldest_seconds,),
-    "select count(*) from payments where review is not null": (METRICS.reviews_open,),
-    "select count(*) from dead_letters where replayed_at is null": (METRICS.dead_letters_open,),
+    REVIEWS: (METRICS.reviews_open,),
+    DEAD_LETTERS: (METRICS.dead_letters_open,),
     """
     select count(*), greatest(coalesce(extract(epoch from now() - min(next_attempt_at)), 0), 0)::float8
       from webhook_deliveries where next_attempt_at is not null

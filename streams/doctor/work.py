@@ -9,16 +9,13 @@ from streams.doctor.findings import Fault, Finding, those
 WAITING_WARN_S: Final = 60.0  # a command or an event that nobody took up
 _ROLES: Final = "Start a worker with the role {}, or look at the log of the one that runs."
 
-_DEAD: Final = "select count(*) from dead_letters where replayed_at is null"
-
 
 async def workers(at: Examination) -> list[Finding]:
     """Whether a relay leads, and commands and events are taken up."""
     async with at.database() as connection:
         led = await gauges.relay_is_led(connection)
-        row = await connection.fetchrow(gauges.NUMBERS)
-    assert row is not None
-    commands, events = row["operations_prepared_oldest_seconds"], row["events_unpublished_oldest_seconds"]
+        commands = await connection.fetchval(gauges.PREPARED_OLDEST_S)
+        events = await connection.fetchval(gauges.UNPUBLISHED_OLDEST_S)
     faults: tuple[Fault, ...] = (
         (not led, "fail", "No worker leads the relay: no event is published.", _ROLES.format("relay")),
         (
@@ -40,10 +37,8 @@ async def workers(at: Examination) -> list[Finding]:
 async def people(at: Examination) -> list[Finding]:
     """What waits for a person: reviews and dead letters."""
     async with at.database() as connection:
-        row = await connection.fetchrow(gauges.NUMBERS)
-        dead = await connection.fetchval(_DEAD)
-    assert row is not None
-    reviews = row["reviews_open"]
+        reviews = await connection.fetchval(gauges.REVIEWS)
+        dead = await connection.fetchval(gauges.DEAD_LETTERS)
     waiting: tuple[Fault, ...] = (
         (reviews, "warn", f"{reviews} payments under review.", "`mypay review list` shows them."),
         (dead, "warn", f"{dead} dead letters that were never replayed.", "`mypay dlq list` shows them."),
