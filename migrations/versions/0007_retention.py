@@ -20,7 +20,7 @@ UP: tuple[str, ...] = (
     "alter table audit_anchors add column is_floor boolean not null default false",
     "create index payments_authorized on payments (id) where status = 'authorized'",
     "create index refunds_open on refunds (payment_id) where status in ('pending', 'processing')",
-    "create index dead_letters_age on dead_letters (created_at)",
+    "create index dead_letters_age on dead_letters using brin (created_at)",
 )
 DOWN: tuple[str, ...] = (
     "drop index dead_letters_age",
