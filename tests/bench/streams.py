@@ -18,6 +18,7 @@ from gateway.sealing import Sealer
 from gateway.store import engine
 from gateway.store.accounts import Configuration
 from streams import topics
+from streams.access import access
 from tests.bench.load import measure, summary
 from tests.bench.report import Row, family, pss_mb
 from tests.support.installation import Installation, installation
@@ -120,9 +121,7 @@ async def _read(reader: asyncio.StreamReader, arrived: dict[str, float]) -> None
 
 @asynccontextmanager
 async def _topic(mypay: Installation, published: dict[str, float]) -> AsyncIterator[None]:
-    consumer: Any = AIOKafkaConsumer(
-        topics.physical(mypay.settings, topics.EVENTS_TEST), bootstrap_servers=topics.servers(mypay.settings)
-    )
+    consumer: Any = AIOKafkaConsumer(topics.physical(mypay.settings, topics.EVENTS_TEST), **access(mypay.settings))
     await consumer.start()
 
     async def note() -> None:

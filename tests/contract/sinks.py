@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from gateway.settings import Settings
 from streams import topics
+from streams.access import access
 from tests.streams.support import read_topic
 from tests.support.installation import Installation
 
@@ -54,7 +55,7 @@ def _forms(value: object) -> Iterator[str]:
 
 
 async def _topics(settings: Settings) -> dict[str, str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=topics.servers(settings))
+    admin = AIOKafkaAdminClient(**access(settings))
     await admin.start()
     try:
         names = [name for name in await admin.list_topics() if name.startswith(settings.kafka_prefix)]

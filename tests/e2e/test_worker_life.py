@@ -14,6 +14,7 @@ from gateway import ids
 from gateway.settings import Settings
 from providers.registry import PROVIDERS
 from streams import topics
+from streams.access import access
 from tests.e2e.shop import Shop, phone, shop, within
 from tests.support.installation import Handle, Installation, installation
 from tests.support.parts import Parts
@@ -183,7 +184,7 @@ def commands_of(settings: Settings) -> list[TopicPartition]:
 
 
 async def ends(settings: Settings) -> dict[TopicPartition, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=topics.servers(settings))
+    consumer = AIOKafkaConsumer(**access(settings))
     await consumer.start()
     try:
         found: dict[TopicPartition, int] = await consumer.end_offsets(commands_of(settings))
@@ -195,7 +196,7 @@ async def ends(settings: Settings) -> dict[TopicPartition, int]:
 async def rewind(settings: Settings) -> None:
     """Commit offset 0 for the executors' group, which nobody is in."""
     group = topics.physical(settings, "executor")
-    consumer = AIOKafkaConsumer(bootstrap_servers=topics.servers(settings), group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**access(settings), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(commands_of(settings))
@@ -206,7 +207,7 @@ async def rewind(settings: Settings) -> None:
 
 async def is_read_to_the_end(settings: Settings) -> bool:
     group = topics.physical(settings, "executor")
-    consumer = AIOKafkaConsumer(bootstrap_servers=topics.servers(settings), group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**access(settings), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(commands_of(settings))

@@ -14,6 +14,7 @@ from gateway import ids
 from gateway.settings import Settings
 from gateway.store.database import Connection, Pool
 from streams import topics
+from streams.access import access
 
 WAIT_S = 60.0  # generous: the machine may be busy
 
@@ -32,7 +33,7 @@ async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool], *, wi
 async def read_topic(settings: Settings, topic: str) -> list[ConsumerRecord]:
     """Everything that is on a topic now, each partition in order."""
     name = topics.physical(settings, topic)
-    consumer = AIOKafkaConsumer(bootstrap_servers=topics.servers(settings), auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**access(settings), auto_offset_reset="earliest")
     await consumer.start()
     try:
         await consumer._client.force_metadata_update()
@@ -52,7 +53,7 @@ async def read_topic(settings: Settings, topic: str) -> list[ConsumerRecord]:
 
 async def send_raw(settings: Settings, topic: str, *records: dict[str, object], partition: int = 0) -> None:
     """Put records on a topic exactly as they are, one batch each, also such as no producer of ours would make."""
-    producer = AIOKafkaProducer(bootstrap_servers=topics.servers(settings), acks="all", max_request_size=2**24)
+    producer = AIOKafkaProducer(**access(settings), acks="all", max_request_size=2**24)
     await producer.start()
     try:
         for record in records:

@@ -9,6 +9,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber  # type: ignore[import-unty
 
 from gateway.settings import Settings
 from streams import topics
+from streams.access import access
 from streams.publisher import QUEUE_MAX, Message, Publisher
 from tests.streams.support import read_topic, until
 
@@ -110,7 +111,7 @@ async def refuses(publisher: Publisher, probe: Message) -> bool:
 
 
 async def set_limit(settings: Settings, topic: str, limit_bytes: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=topics.servers(settings))
+    admin = AIOKafkaAdminClient(**access(settings))
     await admin.start()
     name = topics.physical(settings, topic)
     configs = {"max.message.bytes": str(limit_bytes)}
