@@ -9,8 +9,9 @@ import random
 import time
 from collections import Counter
 
+from tests.chaos.actor import Actor
 from tests.chaos.plan import API_POINTS, WORKER_POINTS
-from tests.chaos.stage import Actor, Stage
+from tests.chaos.stage import Stage
 
 PASSES_MOST = 8
 PATIENCE_S = 60.0  # for a process to come to its point

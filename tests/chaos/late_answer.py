@@ -11,7 +11,8 @@ import asyncio
 import time
 from typing import Any
 
-from tests.chaos.stage import Actor, Stage
+from tests.chaos.actor import Actor
+from tests.chaos.stage import Stage
 
 LIMIT_S = 60.0  # for each step
 WAITING = """

@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.chaos.checker.evidence import Evidence, Row
-from tests.chaos.checker.invariants import Violation, undetectable
+from tests.chaos.checker.invariants import Violation
+from tests.chaos.checker.money import undetectable
 from tests.chaos.checker.recovery import recoveries
 from tests.chaos.plan import POINTS
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+Found = Iterator[tuple[str | None, str]]  # violations: about which payment, if about one, and what was seen
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, as TypeID v0.3 wants it
 SIMULATORS = ("sandbox", "cpay", "mpesa", "daraja", "pawapay", "standard_bank_pay")
 MONEY = ("charges", "authorizations", "refunds", "payouts")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from tests.chaos.checker.evidence import Evidence, Row
-from tests.chaos.checker.invariants import INVARIANTS, Violation, undetectable
+from tests.chaos.checker.invariants import INVARIANTS, Violation
+from tests.chaos.checker.money import undetectable
 
 STORIES_MOST = 3
 PER_INVARIANT_MOST = 10
