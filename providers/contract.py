@@ -22,7 +22,7 @@ Outcomes::
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -391,11 +391,13 @@ class VerbSpec(Struct, frozen=True, kw_only=True):
     several: bool = True
 
 
-class Market(Struct, frozen=True, kw_only=True):
-    """Where an account takes payments, if not everywhere that its provider does: countries (ISO 3166), currencies."""
+class Market(Protocol):
+    """Where an account takes payments, if not everywhere that its provider does: a country (ISO 3166), a currency."""
 
-    countries: frozenset[str]
-    currencies: frozenset[str]
+    @property
+    def country(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
 
 
 class ReferenceFormat(Struct, frozen=True, kw_only=True):

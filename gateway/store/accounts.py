@@ -58,7 +58,7 @@ def market_of(provider: str, settings: Struct) -> tuple[list[str] | None, list[s
     if market is None:
         return None, None
     its = market(settings)
-    return sorted(its.countries), sorted(its.currencies)
+    return [its.country], [its.currency]
 
 
 class Configuration:

@@ -9,7 +9,6 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
-from providers import contract
 from providers.contract import Absent, Ambiguous, ConfigurationMissing, Outcome, Pending, Secret, Succeeded, Throttled
 from providers.declines import DeclineCode
 
@@ -54,12 +53,6 @@ def base_url(settings: MpesaAccount, livemode: bool) -> str:
     if settings.base_url is None and livemode != (settings.environment == "openapi"):
         raise ConfigurationMissing("live accounts are in the environment openapi, test accounts in sandbox")
     return settings.base_url or "https://openapi.m-pesa.com"
-
-
-def market(settings: MpesaAccount) -> contract.Market:
-    """Where an application takes payments: in its one country."""
-    its = MARKETS[settings.market]
-    return contract.Market(countries=frozenset({its.country}), currencies=frozenset({its.currency}))
 
 
 WHOLE_UNITS: Final = frozenset({"TZS"})
