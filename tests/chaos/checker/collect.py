@@ -56,22 +56,21 @@ async def dump(database_uri: str, directory: Path) -> None:
         await connection.close()
 
 
-async def lag(servers: str, group_prefix: str) -> dict[str, int]:
-    """How many records each consumer group has not committed, by "group topic partition"; only those that lag."""
+async def offsets(servers: str, group_prefix: str) -> dict[str, tuple[int, int]]:
+    """What each consumer group has committed, and where its partition ends, by "group topic partition"."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     consumer = AIOKafkaConsumer(bootstrap_servers=servers)
     await admin.start()
     await consumer.start()
     try:
         groups = [name for name, _ in await admin.list_consumer_groups() if name.startswith(group_prefix)]
-        behind = {}
+        found = {}
         for group in groups:
             committed = await admin.list_consumer_group_offsets(group)
             ends = await consumer.end_offsets(list(committed))
             for place, offset in committed.items():
-                if ends[place] > offset.offset:
-                    behind[f"{group} {place.topic} {place.partition}"] = ends[place] - offset.offset
-        return behind
+                found[f"{group} {place.topic} {place.partition}"] = (offset.offset, ends[place])
+        return found
     finally:
         await consumer.stop()
         await admin.close()
