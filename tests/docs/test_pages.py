@@ -31,7 +31,6 @@ ROOTS = {
     *("_simulator", "tmp", "api", "amount", "dev", "oauth2", "pay"),
 }
 REDIRECTS = re.compile(r" (?:\d?>|\||&|\\$)")
-DENIALS = re.compile(r"\b(never|not|no|nobody)\b", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -118,9 +117,8 @@ def claimed() -> Iterator[tuple[Path, str]]:
                 yield path.relative_to(CHECKOUT), sentence
 
 
-def test_exactly_once_is_only_denied() -> None:
-    assert [found for found in claimed() if DENIALS.search(found[1]) is None] == []
-    assert any(path == Path("README.md") for path, _ in claimed())
+def test_exactly_once_is_said_nowhere() -> None:
+    assert list(claimed()) == []
 
 
 def test_comparison_of_output() -> None:
