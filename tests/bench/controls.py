@@ -34,7 +34,8 @@ def restricted(made: Installation) -> str:
     with httpx.Client(base_url=made.base_url, timeout=30) as client:
 
         def asked(method: str, path: str, token: str, body: object) -> dict[str, str]:
-            answer = client.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            answer = client.request(method, path, json=body, headers=headers)
             return dict(answer.raise_for_status().json())
 
         person = asked("POST", "/v1/auth/token", "", {"email": made.email, "password": made.password})["access_token"]
