@@ -1,6 +1,5 @@
 """A provider's settings Struct as the API takes and shows it: strict, secrets going in and never coming out."""
 
-import re
 from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -8,13 +7,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from gateway.addresses import URL_TEXT
 from gateway.payments.errors import MyPayError, invalid
 from providers.addresses import is_public_host
 from providers.contract import ProviderSpec, Secret
 from providers.redaction import MASK
 
 SECRET_LENGTH: Final = 4096
-_URL: Final = re.compile(r"[!-\[\]-~]+")  # printable ASCII (RFC 3986), less the backslash
 
 
 # --- What is accepted -------------------------------------------------------------------------------------------------
@@ -85,7 +84,7 @@ def _check_address(url: str, pointer: str, *, anywhere: bool) -> None:
     except ValueError:
         raise invalid(pointer, "invalid", "This is not an address.") from None
     schemes = ("http", "https") if anywhere else ("https",)
-    is_plain = _URL.fullmatch(url) and not ({"@", "?", "#"} & set(url))
+    is_plain = URL_TEXT.fullmatch(url) and not ({"@", "?", "#"} & set(url))
     if parts.scheme not in schemes or not host or not is_plain:
         expected = " or ".join(schemes)
         raise invalid(pointer, "invalid", f"Write an {expected} address without user name, query and fragment.")

@@ -5,12 +5,15 @@ client sent. So only trusted proxies are believed, from the right, and the first
 client's. `Forwarded` and `X-Real-IP` are not looked at.
 """
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
+# What a URL is written with: printable ASCII (RFC 3986), less the backslash, which browsers read as a slash.
+URL_TEXT: Final = re.compile(r"[!-\[\]-~]+")
 
 
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:

@@ -9,6 +9,7 @@ from gateway.settings import Settings, SettingsError
 from gateway.startup import StartupError
 from gateway.store import audit_chain
 from gateway.store.database import create_pool, read_clock
+from gateway.store.sealed import COLUMNS
 from gateway.usecases import audit_trail, rotate_keys
 from gateway.usecases.audit_trail import Verdict
 
@@ -24,7 +25,8 @@ async def rotate(settings: Settings) -> list[str]:
             done = await rotate_keys.rotate(settings, pool, clock, f"operator:{getpass.getuser()}")
         except SealBroken as error:
             raise StartupError(f"Neither SECRET_KEY nor SECRET_KEY_PREVIOUS sealed all secrets: {error}") from error
-    counts = [f"{done[table]} of {table}" for table in ("account_settings", "operations", "audit_anchors")]
+    tables = dict.fromkeys([*(column.table for column in COLUMNS), "audit_anchors"])
+    counts = [f"{done[table]} of {table}" for table in tables]
     return [f"Under SECRET_KEY now, beside what was before: {', '.join(counts)}. Nothing is left under another key."]
 
 

@@ -1,6 +1,7 @@
 """How the parts that a process needs are: probed all at once, and never waited for long."""
 
 import asyncio
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -27,6 +28,11 @@ class Readiness(Struct, frozen=True):
 
     status: Word
     checks: dict[str, Word]
+
+
+def may_read_metrics(authorization: str, token: str | None) -> bool:
+    """Whether this `Authorization` header bears METRICS_TOKEN; without one, anybody may."""
+    return token is None or hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
 
 
 async def readiness(checks: Mapping[str, Check]) -> Readiness:

@@ -54,6 +54,11 @@ def new(lp: int | None = None, *, at_ms: int | None = None) -> UUID:
     return UUID(int=value if lp is None else (value & ~0xFF) | lp)
 
 
+def new_at(at: datetime, lp: int | None = None) -> UUID:
+    """As `new`, of the time `at`."""
+    return new(lp, at_ms=int(at.timestamp() * 1000))
+
+
 def lp_of(value: UUID) -> int:
     """The logical partition that an id carries."""
     return value.int & 0xFF

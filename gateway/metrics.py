@@ -75,6 +75,7 @@ class Metrics:
         self.database = CollectorRegistry(auto_describe=True)
         self.catalogue: list[Described] = []
         self._of_the_api()
+        self._of_the_providers()
         self._of_the_workers()
         self._of_the_database()
 
@@ -104,7 +105,7 @@ class Metrics:
             Counter, "mypay_payments_total", "Payments that reached a status.", by=_provider_and_status
         )
 
-    def _of_the_workers(self) -> None:
+    def _of_the_providers(self) -> None:
         self.operations = self._labelled(
             Counter,
             "mypay_operations_total",
@@ -138,6 +139,8 @@ class Metrics:
         self.callbacks = self._labelled(
             Counter, "mypay_callbacks_total", "Providers' callbacks, by what became of them.", by=_provider_and_result
         )
+
+    def _of_the_workers(self) -> None:
         self.deliveries = self._labelled(
             Counter,
             "mypay_deliveries_total",

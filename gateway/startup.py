@@ -7,14 +7,13 @@ import asyncio
 import socket
 from typing import Literal
 
-import asyncpg
 import structlog
 
 from gateway import crash_points, logs
 from gateway.sealing import SealBroken, Sealer
 from gateway.settings import Settings, place, weak_secrets
 from gateway.store import credentials, directory
-from gateway.store.database import CONNECTION_LOST, Connection, connect
+from gateway.store.database import DATABASE_FAILED, Connection, connect
 from gateway.store.migrate import SchemaError, check_schema
 
 log = structlog.get_logger(__name__)
@@ -39,7 +38,7 @@ def check(settings: Settings) -> None:
         raise StartupError(str(error)) from error
     except SealBroken as error:
         raise StartupError(f"SECRET_KEY is not the one that sealed this database's credentials: {error}") from error
-    except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+    except DATABASE_FAILED as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         where = place(settings.database_uri)
         raise StartupError(f"The database {where} (DATABASE_URI) does not answer: {reason}.") from error

@@ -30,8 +30,8 @@ Attributes: TypeAlias = Mapping[str, Value | None]
 NONE: Final[Attributes] = {}
 
 EXPORT_TIMEOUT_S: Final = 5.0
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Origin(Struct, frozen=True):
@@ -80,8 +80,8 @@ def from_headers(headers: Sequence[tuple[str, bytes | None]]) -> Origin:
     if not traceparent and not request_id:
         return NOWHERE
     return Origin(
-        traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
-        request_id if _REQUEST_ID.fullmatch(request_id) else None,
+        traceparent if TRACEPARENT.fullmatch(traceparent) else None,
+        request_id if REQUEST_ID.fullmatch(request_id) else None,
     )
 
 

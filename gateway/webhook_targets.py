@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.addresses import URL_TEXT
 from gateway.payments.errors import invalid
 from providers.addresses import is_public_host
 
@@ -12,7 +13,6 @@ PORTS: Final = (443, 8443)
 FAMILIES: Final = ("payment", "refund", "payout", "account", "webhook_endpoint")
 EVERYTHING: Final = "*"
 
-_URL: Final = re.compile(r"[!-\[\]-~]+")  # printable ASCII (RFC 3986), less the backslash
 _FILTER: Final = re.compile(rf"\*|({'|'.join(FAMILIES)})\.(\*|[a-z_]+)")
 
 
@@ -25,7 +25,7 @@ def check_url(url: str, *, anywhere: bool) -> None:
     except ValueError:  # UnicodeError included: a label that is empty or too long
         raise invalid("/url", "invalid", "This is not an address.") from None
     schemes = ("http", "https") if anywhere else ("https",)
-    if parts.scheme not in schemes or not host or not _URL.fullmatch(url):
+    if parts.scheme not in schemes or not host or not URL_TEXT.fullmatch(url):
         raise invalid(
             "/url", "invalid", f"Write an {' or '.join(schemes)} address; a name with other letters as xn--…."
         )

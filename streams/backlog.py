@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 
 from gateway import ids
-from gateway.store.database import CONNECTION_LOST, Connection, Pool
+from gateway.store.database import DATABASE_FAILED, Connection, Pool
 from gateway.store.webhook_deliveries import INTO, MATCHES, ROW
 
 WAITING_MAX: Final = 10_000
@@ -69,8 +69,6 @@ with {_LED}, w as materialized (
 update webhook_endpoints u set backlog_cursor = null from w where u.id = w.id
 returning u.id
 """
-AWAY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)
-
 log = structlog.get_logger(__name__)
 
 
@@ -103,7 +101,7 @@ class Backlog:
         while True:
             try:
                 await self._look()
-            except AWAY as error:
+            except DATABASE_FAILED as error:
                 log.warning("backlog.database_away", error=type(error).__name__)
             await asyncio.sleep(LOOK_S)
 

@@ -12,7 +12,6 @@ from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-import asyncpg
 import structlog
 from msgspec import Struct
 
@@ -20,7 +19,7 @@ from gateway import ids
 from gateway.clock import Clock
 from gateway.payments.model import Operation
 from gateway.store import exchanges as store
-from gateway.store.database import CONNECTION_LOST, Pool
+from gateway.store.database import DATABASE_FAILED, Pool
 from gateway.store.exchanges import StoredExchange
 from providers.redaction import EXCERPT_WINDOW, mask_exchange, masks
 from providers.transport import Exchange
@@ -112,7 +111,7 @@ class ExchangeLog:
         try:
             async with self._pool.acquire() as connection:
                 await store.insert(connection, batch)
-        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+        except DATABASE_FAILED as error:
             self.dropped += len(batch)
             log.warning("exchanges.not_written", error=type(error).__name__)
 
@@ -120,7 +119,7 @@ class ExchangeLog:
 def _masked(noted: _Noted) -> StoredExchange:
     hidden = masks(noted.private.secrets, noted.private.phone)
     return StoredExchange(
-        id=ids.new(ids.lp_of(noted.operation_id), at_ms=int(noted.sent_at.timestamp() * 1000)),
+        id=ids.new_at(noted.sent_at, ids.lp_of(noted.operation_id)),
         merchant_id=noted.merchant_id,
         operation_id=noted.operation_id,
         method=noted.method,

@@ -9,7 +9,6 @@ A thread of its own answers, so that a loop that hangs is reported rather than w
 """
 
 import asyncio
-import hmac
 import threading
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,7 +20,7 @@ import msgspec
 import structlog
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from gateway.health import Check, Readiness, readiness
+from gateway.health import Check, Readiness, may_read_metrics, readiness
 from gateway.metrics import METRICS
 from gateway.settings import Settings
 from gateway.store.gauges import Refresh
@@ -85,7 +84,7 @@ class Monitor:
         if path == "/health/ready":
             return self._ready()
         if path == "/metrics":
-            allowed = self._token is None or hmac.compare_digest(authorization, f"Bearer {self._token}")
+            allowed = may_read_metrics(authorization, self._token)
             return self._metrics() if allowed else Answer(HTTPStatus.UNAUTHORIZED, b"{}")
         return Answer(HTTPStatus.NOT_FOUND, b"{}")
 

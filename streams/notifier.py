@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from gateway import ids, telemetry
@@ -26,7 +25,7 @@ from gateway.sealing import Sealer
 from gateway.settings import Settings
 from gateway.store import webhook_endpoints
 from gateway.store.batcher import Batcher, RawConnection
-from gateway.store.database import CONNECTION_LOST, Connection, Pool, connect
+from gateway.store.database import DATABASE_FAILED, Connection, Pool, connect
 from gateway.telemetry import NOWHERE, Origin
 from gateway.usecases.disable_webhook_endpoint import disable_by_answer
 from streams.delivery_rules import Lane, Reply, judge
@@ -39,8 +38,6 @@ UNDER_WAY_MAX: Final = 256  # requests of this process
 LEASE_MARGIN_S: Final = 15.0  # beyond the time-out of a request: for writing down what came of it
 LOOK_S: Final = 0.1  # how often it looks for lanes with something due, unless it is woken
 IDLE_LANE_S: Final = 60.0  # a lane that was not used for so long is forgotten, with its connections
-
-AWAY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +73,7 @@ class Notifier:
                 async with self._pool.acquire() as connection:
                     await connection.execute(PLAN)
                     await self._work(connection)
-            except AWAY as error:
+            except DATABASE_FAILED as error:
                 log.warning("notifier.database_away", error=type(error).__name__)
             await asyncio.sleep(1)
 

@@ -24,7 +24,7 @@ import structlog
 
 from gateway import ids, telemetry
 from gateway.crash_points import crash_point
-from gateway.store.database import CONNECTION_LOST, Connection, Pool
+from gateway.store.database import DATABASE_FAILED, Connection, Pool
 from gateway.store.webhook_deliveries import INTO, MATCHES, ROW
 from streams.backlog import Backlog
 from streams.events import Event, message_of
@@ -98,8 +98,6 @@ select position, id, livemode, root_id, object_id, type, sequence, body, created
 """
 # The planner does not foresee that each row prunes all partitions but one, and would read every event there is.
 PLAN: Final = "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off"
-AWAY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)
-
 log = structlog.get_logger(__name__)
 
 
@@ -164,7 +162,7 @@ class Relay:
                     if taken is not None:
                         term = _Term(taken["fence"], taken["next_position"] - 1, taken["published_position"])
                         await self._lead(connection, term)
-            except AWAY as error:
+            except DATABASE_FAILED as error:
                 log.warning("relay.database_away", error=repr(error))
             await asyncio.sleep(STANDBY_S)
 
@@ -180,7 +178,7 @@ class Relay:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            with contextlib.suppress(*AWAY):  # then the lease ends by itself
+            with contextlib.suppress(*DATABASE_FAILED):  # then the lease ends by itself
                 await connection.execute(LEAVE, term.fence, term.published, timeout=2)
             log.info("relay.left", fence=term.fence)
 
@@ -250,7 +248,7 @@ class Relay:
         while term.published < (given := term.given):
             try:
                 rows = await self._pool.fetch(READ, term.published)
-            except AWAY as error:
+            except DATABASE_FAILED as error:
                 log.warning("relay.database_away", error=repr(error))
                 await asyncio.sleep(PAUSE_MAX_S)
                 continue

@@ -18,8 +18,9 @@ import structlog
 from gateway import ids
 from gateway.clock import Clock
 from gateway.settings import Settings
+from gateway.store import partitions
 from gateway.store import retention as store
-from gateway.store.database import CONNECTION_LOST, Connection, Pool
+from gateway.store.database import DATABASE_FAILED, Connection, Pool
 from gateway.store.retention import Day
 from gateway.usecases import audit_trail
 
@@ -48,7 +49,7 @@ class Retention:
                     await self.drop_days()
                     days_at = now.timestamp() + (ROWS_EVERY_S if self._busy else DAYS_EVERY_S)
                 pause_s = BREATH_S if await self.forget_rows() >= store.BATCH else ROWS_EVERY_S
-            except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+            except DATABASE_FAILED as error:
                 log.warning("retention.failed", error=type(error).__name__)
                 pause_s = ROWS_EVERY_S
             await asyncio.sleep(pause_s)
@@ -87,7 +88,7 @@ class Retention:
             return 0
 
     async def _drop(self, day: Day, connection: Connection) -> int:
-        if not await store.exists(connection, day) or await _is_kept(connection, day):
+        if not await partitions.exists(connection, day.name) or await _is_kept(connection, day):
             return 0
         marks = await store.last_positions(connection, day) if day.table == "events" else []
         await store.lock(connection, day.table)

@@ -18,7 +18,7 @@ from gateway.crash_points import crash_point
 from gateway.payments.facts import Ask, Expire, Fact, LeaseEnded
 from gateway.settings import Settings
 from gateway.store import partitions
-from gateway.store.database import CONNECTION_LOST, Pool
+from gateway.store.database import DATABASE_FAILED, Pool
 from gateway.store.roots import read_operation
 from gateway.usecases import audit_trail
 from gateway.usecases.record_outcome import Recorder
@@ -125,7 +125,7 @@ class Sweeper:
         """One chore; a database that is away, or a statement that fails, costs this round only."""
         try:
             self.swept[name] = await chore()
-        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+        except DATABASE_FAILED as error:
             log.warning("sweeper.failed", chore=name, error=type(error).__name__)
             self.swept[name] = 0
         if self.swept[name] and name != "partitions":

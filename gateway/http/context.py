@@ -4,7 +4,6 @@ Plain ASGI around the whole application, so that answers to unknown paths carry 
 in a task of its own (granian's default), or the context variable would be shared.
 """
 
-import re
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -23,12 +22,10 @@ from gateway.http.access_log import AccessLine, AccessLog
 from gateway.logs import scrub
 from gateway.metrics import METRICS
 from gateway.rates import Taken
-from gateway.telemetry import Origin
+from gateway.telemetry import REQUEST_ID, TRACEPARENT, Origin
 
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNTRACED: Final = frozenset({"/metrics", "/health/live", "/health/ready"})
-_TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Current(Struct, kw_only=True):
@@ -150,16 +147,16 @@ def _identified(scope: Scope) -> Current:
     """The client's own request id is kept where it is harmless; anything else is replaced, never refused."""
     request_id, traceparent = None, None
     for name, value in scope["headers"]:
-        if name == b"request-id" and _is_harmless(value):
-            request_id = value.decode()
-        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
-            traceparent = value.decode()
+        if name == b"request-id" and _is_harmless(text := value.decode("latin-1")):
+            request_id = text
+        elif name == b"traceparent" and TRACEPARENT.fullmatch(text := value.decode("latin-1")):
+            traceparent = text
     return Current(request_id=request_id or ids.show(ids.REQUEST, ids.new()), traceparent=traceparent)
 
 
-def _is_harmless(value: bytes) -> bool:
+def _is_harmless(text: str) -> bool:
     """Whether it is a name, and no credential or card number that somebody has sent by mistake."""
-    return _REQUEST_ID.fullmatch(value) is not None and scrub(value.decode()) == value.decode()
+    return REQUEST_ID.fullmatch(text) is not None and scrub(text) == text
 
 
 def _server_timing(total_s: float, spent: timings.Timings) -> bytes:

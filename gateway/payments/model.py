@@ -335,4 +335,4 @@ class Root(Struct, kw_only=True):
 
     def new_id(self, now: datetime) -> UUID:
         """An id for an operation of this root: it carries the root's logical partition."""
-        return ids.new(self.payment.lp, at_ms=int(now.timestamp() * 1000))
+        return ids.new_at(now, self.payment.lp)

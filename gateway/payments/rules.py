@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from gateway import ids
+from gateway.addresses import URL_TEXT
 from gateway.payments import cards
 from gateway.payments.errors import FieldError, MyPayError, invalid
 from gateway.payments.requests import CardInput, CreatePayment, CreatePayout, MobileMoneyInput, RedirectInput
@@ -17,7 +18,6 @@ from providers.contract import Card, Method, MobileMoney, Redirect, Verb
 from providers.registry import PROVIDERS
 
 METADATA_BYTES: Final = 8 * 1024
-_URL: Final = re.compile(r"[!-\[\]-~]+")  # printable ASCII (RFC 3986), less the backslash: browsers read it as a slash
 
 
 def verb(capture: Literal["automatic", "manual"]) -> Verb:
@@ -105,7 +105,9 @@ def _is_web_address(url: str) -> bool:
         is_plain = parts.port != 0 and "@" not in parts.netloc  # reading a port that is none raises, too
     except ValueError:
         return False
-    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname) and _URL.fullmatch(url) is not None
+    return (
+        is_plain and parts.scheme in ("http", "https") and bool(parts.hostname) and URL_TEXT.fullmatch(url) is not None
+    )
 
 
 def _phone(number: str, country: str | None, livemode: bool, pointer: str) -> tuple[str, str | None]:

@@ -165,6 +165,11 @@ def timestamp(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def timestamp_or_null(at: datetime | None) -> str | None:
+    """The same of a time that may not be known."""
+    return None if at is None else timestamp(at)
+
+
 def payment_object(payment: Payment) -> PaymentObject:
     """The payment as a value."""
     details = payment.details
@@ -285,7 +290,7 @@ def refund_event(refund: Refund, at: datetime) -> Event:
 
 
 def _event(kind: str, about: Payment | Refund, root_id: UUID, at: datetime, object_json: bytes) -> Event:
-    event_id = ids.new(about.lp, at_ms=int(at.timestamp() * 1000))
+    event_id = ids.new_at(at, about.lp)
     body = EventObject(
         id=ids.show(ids.EVENT, event_id),
         type=kind,

@@ -41,7 +41,7 @@ async def insert(connection: Connection, row: AuditRow, now: datetime, *, livemo
     """Keep it, in the caller's transaction; `livemode` is that of the object."""
     await connection.execute(
         INSERT,
-        ids.new(at_ms=int(now.timestamp() * 1000)),
+        ids.new_at(now),
         row.merchant_id,
         livemode,
         row.actor,

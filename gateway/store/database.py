@@ -38,6 +38,7 @@ CONNECTION_LOST: Final = (
     OSError,
     TimeoutError,
 )
+DATABASE_FAILED: Final = (asyncpg.PostgresError, *CONNECTION_LOST)  # of work that is done again, whatever it was
 
 
 async def connect(settings: Settings) -> "asyncpg.Connection[asyncpg.Record]":

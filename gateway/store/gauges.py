@@ -39,6 +39,7 @@ select greatest(coalesce(extract(epoch from now() - min(created_at)), 0), 0)::fl
 """
 REVIEWS: Final = "select count(*) from payments where review is not null"
 DEAD_LETTERS: Final = "select count(*) from dead_letters where replayed_at is null"
+LED: Final = "select lease_until > now() from relay where id = 1"
 # Each statement answers one row, and each of its columns is a gauge.
 READINGS: Final[Mapping[str, tuple[Gauge, ...]]] = {
     """
@@ -58,7 +59,7 @@ READINGS: Final[Mapping[str, tuple[Gauge, ...]]] = {
       from webhook_deliveries where next_attempt_at is not null
     """: (METRICS.deliveries_waiting, METRICS.deliveries_due_oldest_seconds),
     "select count(*) from webhook_endpoints where backlog_cursor is not null": (METRICS.webhook_endpoints_behind,),
-    "select (lease_until > now())::int from relay where id = 1": (METRICS.relay_led,),
+    LED: (METRICS.relay_led,),
     """
     select min(last)::date - (now() at time zone 'UTC')::date from (
         select max(right(child.relname, 8)) as last
@@ -67,7 +68,6 @@ READINGS: Final[Mapping[str, tuple[Gauge, ...]]] = {
          where parent.relkind = 'p' and child.relname ~ '_[0-9]{8}$' group by parent.oid) t
     """: (METRICS.partitions_ahead_days,),
 }
-LED: Final = "select lease_until > now() from relay where id = 1"
 
 log = structlog.get_logger(__name__)
 

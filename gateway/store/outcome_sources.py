@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.payments.outcome_sources import Counts, Learned, Word, judge
-from gateway.store.database import CONNECTION_LOST, Connection, Pool
+from gateway.store.database import DATABASE_FAILED, Connection, Pool
 
 EVERY_S: Final = 10.0
 KEPT: Final = timedelta(days=35)
@@ -71,7 +71,7 @@ class Tally:
         columns = [[each[name] for each in counts.values()] for name in ("answer", "callback", "query", "lag_ms")]
         try:
             await pool.execute(ADD, clock.now(), accounts, merchants, *columns)
-        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+        except DATABASE_FAILED as error:
             log.warning("outcome_sources.not_written", error=type(error).__name__)
             for key, each in counts.items():
                 self._counts.setdefault(key, Counter()).update(each)

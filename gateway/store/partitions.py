@@ -48,7 +48,11 @@ def name_of(table: str, day: datetime) -> str:
 
 async def has_day(connection: Connection, table: str, row_id: UUID) -> bool:
     """Whether the day of an id has a partition: it was made, and not dropped since."""
-    name = name_of(table, ids.time_of(row_id))
+    return await exists(connection, name_of(table, ids.time_of(row_id)))
+
+
+async def exists(connection: Connection, name: str) -> bool:
+    """Whether there is a table of this name."""
     found: bool = await connection.fetchval("select to_regclass($1) is not null", name)
     return found
 

@@ -144,7 +144,7 @@ async def overdue_days(connection: Connection, settings: Settings, now: datetime
     """For how many days the oldest day of any table has been due; 0 where none is."""
     found = [day for table in TABLES for day in await due(connection, settings, table, now)]
     ends = [ids.time_of(day.end) + timedelta(days=getattr(settings, TABLES[day.table])) for day in found]
-    return max(0, *((now - end).days + 1 for end in ends), 0)
+    return max([0, *((now - end).days + 1 for end in ends)])
 
 
 def _day(table: str, name: str) -> Day:
@@ -171,12 +171,6 @@ async def be_alone(connection: Connection) -> bool:
     await connection.execute(f"set local statement_timeout = '{PATIENCE_S:.0f}s'")
     alone: bool = await connection.fetchval(TRY_LOCK, LOCK)
     return alone
-
-
-async def exists(connection: Connection, day: Day) -> bool:
-    """Whether nobody has dropped it meanwhile."""
-    found: bool = await connection.fetchval("select to_regclass($1) is not null", day.name)
-    return found
 
 
 async def last_positions(connection: Connection, day: Day) -> list[tuple[UUID, bool, int]]:

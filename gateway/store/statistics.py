@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway import ids
+from gateway.store import gauges
 from gateway.store.database import Connection
 
 MOST_PER_PARTITION: Final = 400  # of each of the 256 logical partitions, over which payments spread evenly
@@ -23,10 +24,9 @@ select livemode, kind, provider, status, currency, count(*) as count, sum(amount
   from found group by livemode, kind, provider, status, currency
  order by livemode, kind, provider, status, currency
 """
-WAITING: Final = """
+WAITING: Final = f"""
 select (select count(*) from operations where state = 'unknown' and next_query_at is not null) as operations_unknown,
-       (select count(*) from payments where review is not null) as reviews_open,
-       (select count(*) from dead_letters where replayed_at is null) as dead_letters,
+       ({gauges.REVIEWS}) as reviews_open, ({gauges.DEAD_LETTERS}) as dead_letters,
        (select count(*) from merchants) as merchants
 """
 

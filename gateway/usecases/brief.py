@@ -8,6 +8,7 @@ from gateway.payments.model import Operation, Root
 from gateway.sealing import Sealer, place
 from gateway.settings import Settings
 from gateway.store.directory import AccountRow
+from gateway.store.vault import AnyAccount
 from providers import contract
 from providers.contract import Secret, Verb
 
@@ -44,7 +45,7 @@ def _claim(query: Operation) -> contract.Outcome | None:
     return query.evidence.outcome if query.verb is Verb.QUERY and query.evidence is not None else None
 
 
-def callback_url(public_url: str, account: AccountRow, operation_id: UUID | None = None) -> str:
+def callback_url(public_url: str, account: AnyAccount, operation_id: UUID | None = None) -> str:
     """Where the provider reports, about one operation or about any."""
     address = f"{public_url}/callbacks/{account.provider}/{account.callback_token}"
     return address if operation_id is None else f"{address}/{ids.show(ids.OPERATION, operation_id)}"

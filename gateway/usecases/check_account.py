@@ -15,8 +15,9 @@ from gateway.settings import Settings
 from gateway.store import configured_accounts as store
 from gateway.store.database import Connection
 from gateway.store.vault import AnyAccount, Vault, network_for
+from gateway.usecases.brief import callback_url
 from gateway.usecases.configure import Asker, Change, Configured, configure, replay
-from gateway.usecases.manage_accounts import LastCheck, callback_url, shown
+from gateway.usecases.manage_accounts import LastCheck, shown
 from providers.checking import Finding, check_flow, finding
 from providers.contract import ConfigurationMissing, NotSent, Outcome
 from providers.redaction import presentable, secrets_of
@@ -73,7 +74,7 @@ async def ask(settings: Settings, vault: Vault, account: AnyAccount, *, limit_s:
         return finding(NotSent(detail=str(error)), sent=False)
     try:
         outcome: Outcome = await caller.call(
-            check_flow(spec, credentials, callback_url(settings, account)),
+            check_flow(spec, credentials, callback_url(settings.public_url, account)),
             deadline_s=min(limit_s, spec.deadline_s),
             after_send=lambda: sent.append(True),
         )

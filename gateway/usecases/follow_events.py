@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 from msgspec import Struct
 
 from gateway import ids
 from gateway.payments.errors import MyPayError
 from gateway.store import events as store
-from gateway.store.database import CONNECTION_LOST, Pool
+from gateway.store.database import DATABASE_FAILED, Pool
 from gateway.store.events import Filters, Followed
 
 POLL_S: Final = 0.020
@@ -29,8 +28,6 @@ WAITING_MAX: Final = 100  # frames that wait for one follower; beyond, it is beh
 CHUNK_BYTES: Final = 65_536  # about so much is handed on at once
 MOST_OF_ONE: Final = 10  # followers for one key or person
 MOST: Final = 2048  # followers in one process
-AWAY: Final = (asyncpg.PostgresError, *CONNECTION_LOST)
-
 log = structlog.get_logger(__name__)
 
 
@@ -90,7 +87,7 @@ class Tail:
             try:
                 async with self._pool.acquire() as connection:
                     head = await store.head(connection)
-            except AWAY as error:
+            except DATABASE_FAILED as error:
                 log.warning("tail.database_away", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -109,7 +106,7 @@ class Tail:
             try:
                 async with self._pool.acquire() as connection:
                     found = await store.since(connection, at, head, merchants, READ_MAX)
-            except AWAY as error:
+            except DATABASE_FAILED as error:
                 log.warning("tail.database_away", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -197,7 +194,7 @@ class Follower:
                         await self.more.wait()
         except TimeoutError:
             return b""
-        except AWAY as error:
+        except DATABASE_FAILED as error:
             log.warning("follower.database_away", error=type(error).__name__)
             await asyncio.sleep(RETRY_S)
             return b""
@@ -219,7 +216,7 @@ class Follower:
         found: list[store.Positioned] = []
         if self._position < until:
             found = await self._tail.read(self.wanted, self._position)
-            self._position = found[-1].position if len(found) == PAGE else max(until, *(e.position for e in found), 0)
+            self._position = found[-1].position if len(found) == PAGE else max([until, *(e.position for e in found)])
         if self._position >= self._tail.position:
             self._joined = True
             self._tail.join(self)

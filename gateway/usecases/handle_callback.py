@@ -100,7 +100,7 @@ class CallbackHandler(Struct, frozen=True, kw_only=True):
             )
 
     async def _traced(self, operation: Operation, notice: Notice, *, signed: bool) -> str:
-        """Apply it within the payment's trace, linked to that of the provider's request (decision 0031)."""
+        """Apply it within the payment's trace, linked to that of the provider's request (decision 0035)."""
         named = ids.show(ids.OPERATION, operation.id)
         merchant = ids.show(ids.MERCHANT, operation.merchant_id)
         with structlog.contextvars.bound_contextvars(operation=named, merchant=merchant):

@@ -12,13 +12,12 @@ from gateway import account_settings, ids
 from gateway.payments.errors import MyPayError
 from gateway.payments.views import encode, timestamp
 from gateway.services import Services
-from gateway.settings import Settings
 from gateway.store import configured_accounts as store
 from gateway.store.accounts import CALLBACK_TOKEN_BYTES, market_of
 from gateway.store.configured_accounts import StoredAccount
 from gateway.store.credentials import open_settings, seal_settings
 from gateway.store.database import Connection
-from gateway.store.vault import AnyAccount
+from gateway.usecases.brief import callback_url
 from gateway.usecases.configure import Asker, Change, Configured, configure
 from providers.checking import Result
 from providers.registry import PROVIDERS
@@ -134,7 +133,7 @@ async def _known_at_once(services: Services, asker: Asker) -> None:
 def _account(asker: Asker, new: NewAccount, now: datetime) -> StoredAccount:
     countries, currencies = market_of(new.provider, new.settings)
     return StoredAccount(
-        id=ids.new(at_ms=int(now.timestamp() * 1000)),
+        id=ids.new_at(now),
         merchant_id=asker.merchant_id,
         provider=new.provider,
         livemode=asker.livemode,
@@ -189,14 +188,9 @@ def shown(services: Services, account: StoredAccount) -> bytes:
             enabled=account.enabled,
             priority=account.priority,
             settings=account_settings.masked(_opened(services, account)),
-            callback_url=callback_url(services.settings, account),
+            callback_url=callback_url(services.settings.public_url, account),
             last_check=None if account.last_check is None else _decode_check(account.last_check),
             created_at=timestamp(account.created_at),
             updated_at=timestamp(account.updated_at),
         )
     )
-
-
-def callback_url(settings: Settings, account: AnyAccount) -> str:
-    """Where the provider reports about this account."""
-    return f"{settings.public_url}/callbacks/{account.provider}/{account.callback_token}"

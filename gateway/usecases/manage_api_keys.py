@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway import addresses, ids, keys, scopes
 from gateway.addresses import Network
 from gateway.payments.errors import MyPayError
-from gateway.payments.views import encode, timestamp
+from gateway.payments.views import encode, timestamp, timestamp_or_null
 from gateway.scopes import Resources
 from gateway.services import Services
 from gateway.store import api_keys as store
@@ -153,7 +153,7 @@ def made(merchant_id: UUID, livemode: bool, new: NewKey, now: datetime) -> tuple
     """A new key's row and its text."""
     text = keys.make(livemode, restricted=new.resources is not None)
     key = StoredKey(
-        id=ids.new(at_ms=int(now.timestamp() * 1000)),
+        id=ids.new_at(now),
         merchant_id=merchant_id,
         livemode=livemode,
         name=new.name,
@@ -192,14 +192,10 @@ def shown(key: StoredKey, text: str | None = None) -> bytes:
         "prefix": key.prefix,
         "resources": _resources(key),
         "ip_ranges": key.ip_ranges,
-        "expires_at": _timestamp(key.expires_at),
-        "last_used_at": _timestamp(key.last_used_at),
-        "revoked_at": _timestamp(key.revoked_at),
+        "expires_at": timestamp_or_null(key.expires_at),
+        "last_used_at": timestamp_or_null(key.last_used_at),
+        "revoked_at": timestamp_or_null(key.revoked_at),
         "created_at": timestamp(key.created_at),
         "updated_at": timestamp(key.updated_at),
     }
     return encode(ApiKeyObject(**members) if text is None else NewApiKeyObject(**members, key=text))
-
-
-def _timestamp(at: datetime | None) -> str | None:
-    return None if at is None else timestamp(at)

@@ -35,7 +35,7 @@ async def create(services: Services, asker: Asker, name: str) -> Configured:
     """Make a merchant and its first test key."""
 
     async def work(connection: Connection, now: datetime) -> Change:
-        merchant_id = ids.new(at_ms=int(now.timestamp() * 1000))
+        merchant_id = ids.new_at(now)
         merchant = StoredMerchant(id=merchant_id, name=name, created_at=now, updated_at=now)
         await merchants.insert(connection, merchant)
         key, text = made(merchant.id, False, NewKey(name="first"), now)

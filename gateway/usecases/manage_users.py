@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gateway import ids, passwords
 from gateway.payments.errors import MyPayError, invalid
-from gateway.payments.views import encode, timestamp
+from gateway.payments.views import encode, timestamp, timestamp_or_null
 from gateway.roles import Role
 from gateway.services import Services
 from gateway.store import sessions, users
@@ -107,7 +107,7 @@ def is_email(text: str) -> bool:
 def made(email: str, role: Role, password_hash: str, now: datetime) -> StoredUser:
     """A new person's row."""
     return StoredUser(
-        id=ids.new(at_ms=int(now.timestamp() * 1000)),
+        id=ids.new_at(now),
         email=email.strip(),
         password_hash=password_hash,
         role=role,
@@ -131,7 +131,7 @@ def _members(user: StoredUser) -> dict[str, Any]:
         "id": ids.show(ids.USER, user.id),
         "email": user.email,
         "role": user.role,
-        "disabled_at": None if user.disabled_at is None else timestamp(user.disabled_at),
+        "disabled_at": timestamp_or_null(user.disabled_at),
         "created_at": timestamp(user.created_at),
         "updated_at": timestamp(user.updated_at),
     }

@@ -121,7 +121,7 @@ def shown(services: Services, endpoint: StoredEndpoint) -> bytes:
 
 def _made(services: Services, asker: Asker, new: NewEndpoint, now: datetime) -> Opened:
     endpoint = StoredEndpoint(
-        id=ids.new(at_ms=int(now.timestamp() * 1000)),
+        id=ids.new_at(now),
         merchant_id=asker.merchant_id,
         livemode=asker.livemode,
         url=new.url,

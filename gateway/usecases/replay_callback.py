@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway import ids
 from gateway.payments.errors import MyPayError
 from gateway.payments.preparing import PUBLISH_GRACE
-from gateway.payments.views import encode, timestamp
+from gateway.payments.views import encode, timestamp, timestamp_or_null
 from gateway.services import Services
 from gateway.store import callback_log as store
 from gateway.store.callback_log import EXCERPT_BYTES, LoggedCallback
@@ -72,7 +72,7 @@ def shown(callback: LoggedCallback, *, livemode: bool) -> bytes:
     """The callback as JSON."""
     headers = mask_headers(msgspec.json.decode(callback.headers, type=dict[str, str]))
     received = timestamp(callback.received_at)
-    processed = None if callback.processed_at is None else timestamp(callback.processed_at)
+    processed = timestamp_or_null(callback.processed_at)
     return encode(
         CallbackObject(
             id=ids.show(ids.CALLBACK, callback.id),

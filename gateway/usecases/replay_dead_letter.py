@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gateway import ids
 from gateway.payments.errors import MyPayError
-from gateway.payments.views import encode, timestamp
+from gateway.payments.views import encode, timestamp, timestamp_or_null
 from gateway.services import Services
 from gateway.store import dead_letters as store
 from gateway.store.database import Connection
@@ -64,7 +64,7 @@ async def resend(services: Services, asker: Asker, letter_id: UUID) -> Configure
 def shown(letter: DeadLetter) -> bytes:
     """The dead letter as JSON."""
     created = timestamp(letter.created_at)
-    replayed = None if letter.replayed_at is None else timestamp(letter.replayed_at)
+    replayed = timestamp_or_null(letter.replayed_at)
     return encode(
         DeadLetterObject(
             id=ids.show(ids.DEAD_LETTER, letter.id),

@@ -124,7 +124,7 @@ async def _matches(user: StoredUser | None, password: str) -> bool:
 
 
 async def _open(services: Services, connection: Connection, asker: Asker, user: StoredUser, now: datetime) -> SignedIn:
-    session_id, ends = ids.new(at_ms=int(now.timestamp() * 1000)), now + SESSION_LIFE
+    session_id, ends = ids.new_at(now), now + SESSION_LIFE
     await sessions.open_session(connection, session_id, user.id, now, ends)
     await _record(connection, asker, "user.sign_in", ids.show(ids.USER, user.id), now)
     return await _tokens(services, connection, user, session_id, now, ends)

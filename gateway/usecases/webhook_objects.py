@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway import ids
 from gateway.payments.model import Event
-from gateway.payments.views import EventData, EventObject, encode, timestamp
+from gateway.payments.views import EventData, EventObject, encode, timestamp, timestamp_or_null
 from gateway.sealing import Sealer
 from gateway.settings import Settings
 from gateway.store.webhook_deliveries import StoredAttempt, StoredDelivery
@@ -107,7 +107,6 @@ def opened(settings: Settings, sealer: Sealer, endpoint: StoredEndpoint) -> Open
 def endpoint_json(what: Opened, *, with_secret: bool = False) -> bytes:
     """The endpoint; with its secret where it was just made."""
     endpoint = what.endpoint
-    expires_at = endpoint.previous_expires_at
     members: dict[str, Any] = {
         "id": ids.show(ids.WEBHOOK_ENDPOINT, endpoint.id),
         "livemode": endpoint.livemode,
@@ -117,7 +116,7 @@ def endpoint_json(what: Opened, *, with_secret: bool = False) -> bytes:
         "status": endpoint.status,
         "disabled_reason": endpoint.disabled_reason,
         "public_key": what.keys.public_key,
-        "previous_secret_expires_at": None if expires_at is None else timestamp(expires_at),
+        "previous_secret_expires_at": timestamp_or_null(endpoint.previous_expires_at),
         "address_filter": "on" if what.filtered else "off",
         "created_at": timestamp(endpoint.created_at),
         "updated_at": timestamp(endpoint.updated_at),
@@ -130,7 +129,7 @@ def endpoint_json(what: Opened, *, with_secret: bool = False) -> bytes:
 def event_about(what: Opened, kind: str, now: datetime) -> Event:
     """An event about the endpoint as it is now; its number is the endpoint's `sequence`."""
     endpoint = what.endpoint
-    event_id = ids.new(ids.lp_of(endpoint.id), at_ms=int(now.timestamp() * 1000))
+    event_id = ids.new_at(now, ids.lp_of(endpoint.id))
     body = EventObject(
         id=ids.show(ids.EVENT, event_id),
         type=kind,
@@ -175,7 +174,6 @@ def delivery_with_attempts_json(delivery: StoredDelivery, attempts: list[StoredA
 
 
 def _members(delivery: StoredDelivery) -> dict[str, Any]:
-    next_at = delivery.next_attempt_at
     return {
         "id": ids.show(ids.WEBHOOK_DELIVERY, delivery.id),
         "livemode": delivery.livemode,
@@ -186,7 +184,7 @@ def _members(delivery: StoredDelivery) -> dict[str, Any]:
         "response_status": delivery.response_status,
         "response_excerpt": delivery.response_excerpt,
         "error": delivery.error,
-        "next_attempt_at": None if next_at is None else timestamp(next_at),
+        "next_attempt_at": timestamp_or_null(delivery.next_attempt_at),
         "created_at": timestamp(delivery.created_at),
         "updated_at": timestamp(delivery.updated_at),
     }

@@ -18,8 +18,8 @@ from gateway.store import directory
 from gateway.store.database import Connection
 from gateway.store.directory import AccountRow
 from gateway.store.vault import Vault
+from gateway.usecases.brief import callback_url
 from gateway.usecases.check_account import ask
-from gateway.usecases.manage_accounts import callback_url
 from gateway.usecases.webhook_objects import is_filtered
 from providers.addresses import PublicNetwork
 from providers.checking import Finding as Checked
@@ -89,7 +89,9 @@ async def callbacks(at: Examination) -> list[Finding]:
     async with httpx.AsyncClient(timeout=PATIENCE_S, verify=_trust()) as client:
 
         async def look(row: AccountRow) -> Finding:
-            [answer] = await asyncio.gather(client.options(callback_url(at.settings, row)), return_exceptions=True)
+            [answer] = await asyncio.gather(
+                client.options(callback_url(at.settings.public_url, row)), return_exceptions=True
+            )
             return _callback(row, at.settings.public_url, answer)
 
         return await _each(rows[:MOST], look) or [Finding("callbacks", "ok", "No account waits for callbacks.")]

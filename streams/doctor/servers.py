@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from gateway.settings import Settings, place
 from gateway.store import wakeups
-from gateway.store.database import CONNECTION_LOST
+from gateway.store.database import DATABASE_FAILED
 from gateway.store.migrate import SchemaError, check_schema
 from gateway.store.partitions import DAY_PARTITIONED, name_of
 from streams import topics
@@ -41,7 +41,7 @@ async def database(at: Examination) -> list[Finding]:
     where = place(at.settings.database_uri)
     try:
         pool = await at.pool()
-    except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+    except DATABASE_FAILED as error:
         todo = "Start PostgreSQL, or correct DATABASE_URI. Until then nothing is accepted."
         return [Finding("database", "fail", f"{where} does not answer: {reason(error)}", todo)]
     async with pool.acquire() as connection:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -34,6 +34,12 @@ def ending(shown: dict[str, Any], moved: list[Any]) -> Ending:
 
 class Ended(dict[K, Any], Generic[K]):
     """How each of several payments ended, from `gather`; who asks for one that did not end fails, and only he."""
+
+    @classmethod
+    async def side_by_side(cls, keys: Iterable[K], live: Callable[[K], Awaitable[dict[str, Any]]]) -> "Ended[K]":
+        """`live` one payment for each key, all at once."""
+        wanted = list(keys)
+        return cls(zip(wanted, await asyncio.gather(*map(live, wanted), return_exceptions=True), strict=True))
 
     def __getitem__(self, key: K) -> dict[str, Any]:
         found = super().__getitem__(key)

@@ -106,7 +106,7 @@ async def ended(merchant: Shop, push_account: str) -> Payments:
             await merchant.expire_in(payment, 1)
         return await merchant.final(payment)
 
-    return Ended(zip(PROMISES, await asyncio.gather(*map(live, PROMISES), return_exceptions=True), strict=True))
+    return await Ended.side_by_side(PROMISES, live)
 
 
 @pytest.mark.parametrize("digits", PROMISES)

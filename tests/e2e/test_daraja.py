@@ -112,7 +112,7 @@ async def ended(merchant: Shop, account: str) -> Ended[str]:
         promised = PROMISES[digits]
         return await merchant.until(payment, lambda shown: shown["status"] == promised.status)
 
-    return Ended(zip(PROMISES, await asyncio.gather(*map(live, PROMISES), return_exceptions=True), strict=True))
+    return await Ended.side_by_side(PROMISES, live)
 
 
 @pytest.mark.parametrize("digits", PROMISES)

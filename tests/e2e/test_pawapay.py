@@ -1,6 +1,5 @@
 """pawaPay, whose signed callbacks are proof where the account requires them, and else only make us ask."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
@@ -107,7 +106,7 @@ async def ended(merchant: Shop, signed: str) -> Payments:
             return await merchant.until(payment, lambda shown: shown["review"] is not None)
         return await merchant.final(payment)
 
-    return Ended(zip(PROMISES, await asyncio.gather(*map(live, PROMISES), return_exceptions=True), strict=True))
+    return await Ended.side_by_side(PROMISES, live)
 
 
 @pytest.mark.parametrize("digits", PROMISES)

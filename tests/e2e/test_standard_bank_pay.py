@@ -1,7 +1,6 @@
 """Standard Bank Pay: pages to approve at, callbacks signed or not, and payments that can only be asked about by the
 bank's own name."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
@@ -103,7 +102,7 @@ async def ended(merchant: Shop, signed: str) -> Payments:
             await merchant.expire_in(payment, 2)
         return await merchant.final(payment)
 
-    return Ended(zip(PROMISES, await asyncio.gather(*map(live, PROMISES), return_exceptions=True), strict=True))
+    return await Ended.side_by_side(PROMISES, live)
 
 
 @pytest.mark.parametrize("digits", PROMISES)

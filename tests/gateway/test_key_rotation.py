@@ -258,6 +258,7 @@ async def test_the_command(settings: Settings, during: Settings, after: Settings
     )
     status, said, _ = await mypay("keys", "rotate", SECRET_KEY_PREVIOUS=settings.secret_key)
     assert (status, "2 of account_settings" in said) == (0, True)
+    assert "0 of webhook_endpoints" in said
     assert await api_keys(after, made) == ["0", "1"]
 
 

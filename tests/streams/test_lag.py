@@ -34,7 +34,8 @@ async def test_who_is_behind(settings: Settings) -> None:
     async with asyncio.timeout(60):  # the topics were made a moment ago: not every partition has a leader yet
         while messages:
             messages = messages[await publisher.publish_in_order(messages) :]
-    await _until(lambda: lag.behind == {"sandbox"})
+    await _until(lambda: bool(lag.behind))
+    assert lag.behind == {"sandbox"}
     consumer = AIOKafkaConsumer(
         topics.physical(settings, topic),
         bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -49,6 +50,7 @@ async def test_who_is_behind(settings: Settings) -> None:
     await consumer.commit()
     await consumer.stop()
     await _until(lambda: not lag.behind)
+    assert not watch.done()
     watch.cancel()
     await publisher.stop()
 
