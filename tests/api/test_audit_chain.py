@@ -109,11 +109,12 @@ def test_a_merchant_can_recompute_the_chain_alone(untouched: Tenant) -> None:
 
 AT = "from audit_events where merchant_id = $1 and not livemode and position = {}"
 WHERE = "where merchant_id = $1 and not livemode and position = {}"
+# The id begins with "ff" or "00": of two rows in one place the one with the smaller id is read first.
 NEW_ROW = """
 insert into audit_events (id, merchant_id, livemode, actor, action, object_id, outcome, changes, created_at, position,
                           prev_hash, hash)
-select gen_random_uuid(), merchant_id, livemode, actor, 'account.forged', object_id, outcome, changes, created_at,
-       {}, prev_hash, hash """
+select overlay(gen_random_uuid()::text placing '{begins}' from 1)::uuid, merchant_id, livemode, actor,
+       'account.forged', object_id, outcome, changes, created_at, {}, prev_hash, hash """
 COLUMNS = ("actor", "action", "object_id", "outcome", "ip", "request_id")
 SWAP = f"""
 update audit_events e set position = 9 - position {WHERE.format("any('{4,5}')")}
@@ -137,8 +138,9 @@ TAMPERED: dict[str, tuple[str, int, str]] = {
     "truncate": ("delete from audit_events where merchant_id = $1 and position > 4", 5, "missing"),
     "truncate all": ("delete from audit_events where merchant_id = $1", 1, "missing"),
     "unseal": (f"update audit_events set position = null {WHERE.format(6)}", 6, "missing"),
-    "insert between": (NEW_ROW.format(3) + AT.format(3), 3, "inserted"),
-    "insert at the end": (NEW_ROW.format(7) + AT.format(6), 7, "unanchored"),
+    "insert between": (NEW_ROW.format(3, begins="ff") + AT.format(3), 3, "inserted"),
+    "insert before": (NEW_ROW.format(3, begins="00") + AT.format(3), 3, "edited"),
+    "insert at the end": (NEW_ROW.format(7, begins="ff") + AT.format(6), 7, "unanchored"),
     "swap": (SWAP, 4, "edited"),
     "forget anchors": ("delete from audit_anchors where merchant_id = $1 and position > 3", 4, "unanchored"),
     "forget all anchors": ("delete from audit_anchors where merchant_id = $1", 1, "unanchored"),
